@@ -1,0 +1,17 @@
+# snowfox_add_program(NAME [INSTALL] SOURCES source... [LIBS target...])
+#
+# Makes a program, in bin/ of the build directory; with INSTALL it is also installed.
+function(snowfox_add_program NAME)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "INSTALL" "" "SOURCES;LIBS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "snowfox_add_program(${NAME}): what is '${arg_UNPARSED_ARGUMENTS}'?")
+  endif()
+  add_executable(${NAME} ${arg_SOURCES})
+  target_compile_features(${NAME} PRIVATE cxx_std_20)
+  target_link_libraries(${NAME} PRIVATE ${arg_LIBS})
+  if(arg_INSTALL AND SNOWFOX_INSTALL)
+    file(RELATIVE_PATH libraries "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBDIR}")
+    set_target_properties(${NAME} PROPERTIES INSTALL_RPATH "$ORIGIN/${libraries}")
+    install(TARGETS ${NAME})
+  endif()
+endfunction()
