@@ -1,0 +1,94 @@
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace snowfox {
+
+/// The text that all events of one chain share, from the first request to the last answer and in every log line.
+///
+/// A value: up to 39 bytes are held in the object together with their hash, so copying, comparing and looking one up
+/// never allocate. A UUID (36), a ULID (26), a W3C trace id (32) and `client-7/42` all fit.
+class CorrelationId {
+ public:
+  static constexpr std::size_t kMaxBytes = 39;
+
+  /// No id: `empty()` is true, the text is "".
+  constexpr CorrelationId() = default;
+
+  /// The id spelled `text`. Throws std::invalid_argument if it is empty or longer than kMaxBytes.
+  explicit CorrelationId(std::string_view text);
+
+  /// The id spelled `text`, or nothing if it is empty or longer than kMaxBytes: for text from outside.
+  static std::optional<CorrelationId> parse(std::string_view text) noexcept {
+    if (text.empty() || text.size() > kMaxBytes) return std::nullopt;
+    CorrelationId id;
+    id.assign(text);
+    return id;
+  }
+
+  std::string_view text() const noexcept { return {text_.data(), size_}; }
+  std::string str() const { return std::string(text()); }
+  bool empty() const noexcept { return size_ == 0; }
+  std::uint64_t hash() const noexcept { return hash_; }
+
+  friend bool operator==(const CorrelationId& left, const CorrelationId& right) noexcept {
+    return left.hash_ == right.hash_ && left.text() == right.text();
+  }
+  friend std::strong_ordering operator<=>(const CorrelationId& left, const CorrelationId& right) noexcept {
+    return left.text() <=> right.text();
+  }
+
+ private:
+  friend class CorrelationIdGenerator;
+
+  void assign(std::string_view text) noexcept {
+    std::memcpy(text_.data(), text.data(), text.size());
+    size_ = static_cast<std::uint8_t>(text.size());
+    hash_ = hash_of(text);
+  }
+  static std::uint64_t hash_of(std::string_view text) noexcept;
+
+  std::uint64_t hash_ = 0;
+  std::uint8_t size_ = 0;
+  std::array<char, kMaxBytes> text_{};
+};
+
+/// Makes ids that no other generator makes, without a system call for each.
+///
+/// Without a prefix an id is 32 hexadecimal digits, valid as a W3C trace id
+/// (https://www.w3.org/TR/trace-context/#trace-id): 64 random bits drawn once, then a counter.
+/// With a prefix it is `<prefix>/<n>`, n counting from 1.
+class CorrelationIdGenerator {
+ public:
+  /// Draws its random bits from the system. Throws std::system_error if the system has none.
+  CorrelationIdGenerator();
+  /// Takes `seed` for the random bits: the same seed makes the same ids.
+  explicit CorrelationIdGenerator(std::uint64_t seed) noexcept;
+  /// `prefix` must be unique among those whose answers may meet; at most 18 bytes, so that any n fits.
+  /// Throws std::invalid_argument if it is empty or longer.
+  explicit CorrelationIdGenerator(std::string_view prefix);
+
+  CorrelationId next() noexcept;
+
+ private:
+  CorrelationId front_;  // what every id begins with; its size is where the counter starts
+  std::uint64_t count_ = 0;
+  bool hexadecimal_ = true;
+};
+
+}  // namespace snowfox
+
+template <>
+struct std::hash<snowfox::CorrelationId> {
+  std::size_t operator()(const snowfox::CorrelationId& id) const noexcept {
+    return static_cast<std::size_t>(id.hash());
+  }
+};

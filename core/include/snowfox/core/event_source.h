@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+#include <snowfox/core/event.h>
+#include <snowfox/core/id.h>
+#include <snowfox/core/intrusive_list.h>
+
+namespace snowfox {
+
+class LoopManager;
+
+/// Where events come from. When something has happened the source says so with ready(); the loop then calls parse()
+/// until it gives null or its share of the turn is used up, and handles each event before it asks for the next.
+///
+/// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the loop
+/// does, by LoopManager::add.
+class EventSource : public ListNode<EventSource> {
+ public:
+  virtual ~EventSource();
+  EventSource(const EventSource&) = delete;
+  EventSource& operator=(const EventSource&) = delete;
+
+  /// The next event, or null if there is none now: then ready() must be called when there is one again. What it throws
+  /// ends this source alone: fail() is called with it.
+  virtual EventRef parse() = 0;
+
+  /// The descriptor it waits for, or -1 if it does not wait for one.
+  virtual int fd() const noexcept { return -1; }
+  /// What status and log lines call it: a kind and what it is about, such as `listener tcp:127.0.0.1:7000`. Made when
+  /// asked for.
+  virtual std::string name() const = 0;
+
+  SourceId id() const noexcept { return id_; }
+  LoopManager& loop() const noexcept { return loop_; }
+  /// A paused source is not asked for events: a drain that is bound to it is above its high watermark, or pause() was
+  /// called.
+  bool paused() const noexcept { return pauses_ != 0 && !last_words_; }
+  /// Stops asking it for events until resume(). Calls nest, also with those of drains.
+  void pause() noexcept;
+  void resume() noexcept;
+
+  /// Whether it is in the background: then the loop does not go on for its sake alone. Off unless set.
+  bool background() const noexcept { return background_; }
+  void set_background(bool background) noexcept;
+
+ protected:
+  explicit EventSource(LoopManager& loop);
+
+  /// Says that parse() may have something. May be called at any time, also when it is known already.
+  void ready() noexcept;
+  /// The same. May be called from any thread, as long as the source lives.
+  void ready_from_any_thread() noexcept;
+  /// The same for a source that ends: from now on nothing pauses it, so that its last event comes.
+  void ready_to_end() noexcept;
+
+ private:
+  friend class Channel;
+  friend class LoopManager;
+
+  /// Its descriptor can be read: by default ready().
+  virtual void on_readable() noexcept { ready(); }
+  /// It was paused or resumed: called at most once a turn, at its end, with what holds then. A source that watches a
+  /// descriptor stops or goes on watching.
+  virtual void on_pause_changed() noexcept {}
+  /// Nothing will be asked of it any more: it is to let go of what it watches.
+  virtual void on_removed() noexcept {}
+  /// The loop is about to end, only drains are still flushed: what takes on new work stops.
+  virtual void on_stopping() noexcept {}
+  /// It cannot go on: its drain has failed, or parse() has thrown. By default the loop removes it.
+  virtual void fail(std::error_code error) noexcept;
+
+  LoopManager& loop_;
+  SourceId id_ = kNoSource;
+  std::uint32_t pauses_ = 0;
+  bool ready_ = false;             // has something, though it may be paused
+  bool pause_announced_ = false;   // what on_pause_changed() was told last
+  bool pause_listed_ = false;      // is to be told at the end of the turn
+  bool owned_ = false;             // by the loop
+  bool background_ = false;
+  bool last_words_ = false;  // no pause counts any more
+};
+
+}  // namespace snowfox

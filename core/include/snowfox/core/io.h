@@ -1,0 +1,91 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include <snowfox/core/address.h>
+
+namespace snowfox {
+
+class Io;
+
+/// An open descriptor and its one owner: closed, through the Io it came from, when the owner goes.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  /// Takes over `fd`. `io` must outlive it.
+  Descriptor(Io& io, int fd) noexcept : io_(&io), fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : io_(other.io_), fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(io_, other.io_);
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor() { reset(); }
+
+  int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  Io& io() const noexcept { return *io_; }
+  /// Gives the descriptor up without closing it.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+  void reset() noexcept;
+
+ private:
+  Io* io_ = nullptr;
+  int fd_ = -1;
+};
+
+/// How a listening socket is made.
+struct ListenOptions {
+  int backlog = 1024;          ///< connections the kernel keeps until they are accepted
+  unsigned unix_mode = 0600;   ///< permissions of a Unix socket's file, exact whatever the umask is
+  bool reuse_port = false;     ///< SO_REUSEPORT: several processes share one TCP address
+};
+
+/// The system calls on descriptors, so that a simulated world can answer them instead. All are non-blocking; all
+/// descriptors are made close-on-exec. Those that return a count or descriptor return a negative errno on failure, and
+/// never -EINTR.
+class Io {
+ public:
+  virtual ~Io() = default;
+
+  /// The real one. Stateless: it may be used by all, for ever.
+  static Io& system() noexcept;
+
+  virtual ssize_t read(int fd, std::span<std::byte> into) = 0;
+  /// From a socket.
+  virtual ssize_t receive(int fd, std::span<std::byte> into) = 0;
+  /// Writes to anything but a socket. The program must ignore SIGPIPE; Process does.
+  virtual ssize_t write(int fd, std::span<const iovec> from) = 0;
+  /// To a socket; a peer that is gone is -EPIPE, never a signal.
+  virtual ssize_t send(int fd, std::span<const iovec> from) = 0;
+
+  /// A connection that waits at the listening socket `fd`. `peer` is where it came from.
+  virtual int accept(int fd, Address& peer) = 0;
+  /// A listening socket. A Unix socket's file that nobody listens at is replaced; one that somebody does is EADDRINUSE.
+  /// Throws std::system_error naming the address.
+  virtual Descriptor listen(const Address& address, const ListenOptions& options) = 0;
+  /// A socket on its way to `address`: when it is writable, connect_result() tells. A negative errno if it fails at once.
+  virtual int connect(const Address& address) = 0;
+  /// How a connection under way ended: no error if it stands.
+  virtual std::error_code connect_result(int fd) = 0;
+  /// Says that nothing more will be sent.
+  virtual void shutdown_write(int fd) noexcept = 0;
+  virtual void close(int fd) noexcept = 0;
+
+  /// Where a socket is bound to: tells the port that was chosen for port 0.
+  virtual Address local_address(int fd) = 0;
+  /// Of a connected Unix socket; nothing for TCP.
+  virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
+};
+
+inline void Descriptor::reset() noexcept {
+  if (fd_ >= 0) io_->close(std::exchange(fd_, -1));
+}
+
+}  // namespace snowfox

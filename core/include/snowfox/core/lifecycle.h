@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace snowfox {
+
+class Event;
+class EventDrain;
+class LoopManager;
+
+/// A list of functions to call at one moment of the loop's life. Nobody listening costs one comparison.
+template <typename... Arguments>
+class Hook {
+ public:
+  using Function = std::function<void(Arguments...)>;
+
+  /// Calls `function` each time from now on, after those that came before, until the token is destroyed. The token may
+  /// outlive the hook. `function` must not throw.
+  class Token;
+  [[nodiscard]] Token add(Function function) {
+    auto entry = std::make_shared<Function>(std::move(function));
+    functions_.push_back(entry);
+    return Token(std::move(entry));
+  }
+
+  bool empty() const noexcept { return functions_.empty(); }
+  void operator()(Arguments... arguments) {
+    if (functions_.empty()) return;
+    call(arguments...);
+  }
+
+  class Token {
+   public:
+    Token() = default;
+
+   private:
+    friend class Hook;
+    explicit Token(std::shared_ptr<Function> entry) : entry_(std::move(entry)) {}
+    std::shared_ptr<Function> entry_;  // the hook holds it weakly: both may go first
+  };
+
+ private:
+  void call(Arguments... arguments) {
+    // A function may add others or drop tokens while it runs: those added now are called from the next time on.
+    const std::size_t count = functions_.size();
+    bool gone = false;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (auto function = functions_[i].lock()) {
+        (*function)(arguments...);
+      } else {
+        gone = true;
+      }
+    }
+    if (gone) std::erase_if(functions_, [](const auto& function) { return function.expired(); });
+  }
+
+  std::vector<std::weak_ptr<Function>> functions_;
+};
+
+/// The moments at which metrics, tracing and inspection can look on.
+struct Lifecycle {
+  Hook<LoopManager&> process_init;                      ///< run() begins
+  Hook<LoopManager&, int> process_exit;                 ///< run() ends, with this exit code
+  Hook<Event&> event_initialise;                        ///< the loop has taken hold of an event
+  Hook<Event&> event_handle;                            ///< handle() is about to be called
+  Hook<Event&, std::exception_ptr> event_error;         ///< handle() has thrown, before rescue()
+  Hook<Event&> event_done;                              ///< handled, or rescued, or given up
+  Hook<EventDrain&, std::size_t> drain_enqueue;         ///< so many bytes were enqueued
+};
+
+}  // namespace snowfox

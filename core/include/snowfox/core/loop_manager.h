@@ -1,0 +1,283 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <vector>
+
+#include <snowfox/core/buffer.h>
+#include <snowfox/core/clock.h>
+#include <snowfox/core/correlation_id.h>
+#include <snowfox/core/event.h>
+#include <snowfox/core/event_drain.h>
+#include <snowfox/core/event_source.h>
+#include <snowfox/core/id.h>
+#include <snowfox/core/io.h>
+#include <snowfox/core/lifecycle.h>
+#include <snowfox/core/log.h>
+#include <snowfox/core/poller.h>
+#include <snowfox/core/timer.h>
+
+namespace snowfox {
+
+struct LoopOptions {
+  /// A ready source gives at most so many events before the next one has its turn.
+  unsigned events_per_turn = 64;
+  /// Nor longer than this, to within the coarse clock's resolution of a few milliseconds.
+  Duration time_per_turn = std::chrono::milliseconds(5);
+  /// A handler that takes longer is reported. kNever - as a duration, Duration::max() - for none.
+  Duration slow_handler = std::chrono::milliseconds(50);
+  /// After CleanExit, how long drains may take to become empty.
+  Duration flush_timeout = std::chrono::seconds(5);
+  /// For drains that are given none of their own.
+  Watermarks watermarks;
+};
+
+/// What the loop counts over its life. All but the gauges only grow.
+struct LoopCounters {
+  std::uint64_t turns = 0;
+  std::uint64_t polls = 0;
+  std::uint64_t events = 0;
+  std::uint64_t rescued = 0;          ///< handle() threw, rescue() did not
+  std::uint64_t failed = 0;           ///< rescue() threw, too
+  std::uint64_t expired = 0;          ///< not begun, the deadline had passed
+  std::uint64_t slow = 0;
+  std::uint64_t unhandled_rejections = 0;
+  std::uint64_t dropped_bytes = 0;    ///< enqueued on a drain that was closed, or lost with one
+};
+
+/// Something to be done on the loop soon, after the event being handled now: how continuations of promises run.
+class Deferred : public ListNode<Deferred> {
+ public:
+  virtual ~Deferred() = default;
+
+ private:
+  friend class LoopManager;
+  /// It is in no list when called, and may delete itself.
+  virtual void run() noexcept = 0;
+};
+
+/// Waits for all sources and drains at once and handles what they have, one event after another, on the thread that
+/// calls it. It is the one place where the program waits.
+///
+/// A *turn* asks each ready source for events, at most its share each, handles them, and then flushes the drains that
+/// were written to. Sources and drains may be made, added, removed and destroyed at any time, also from handlers; but
+/// one that its maker owns must not be destroyed inside its own parse() or flush().
+class LoopManager {
+ public:
+  /// Waits with a UvPoller of its own; reads and writes with Io::system(); logs to stderr.
+  explicit LoopManager(LoopOptions options = {});
+  /// `io` and `log` must outlive the loop.
+  LoopManager(std::unique_ptr<Poller> poller, Io& io, Log& log, LoopOptions options = {});
+  /// Destroys what it owns. Sources and drains that others own must be gone.
+  ~LoopManager();
+  LoopManager(const LoopManager&) = delete;
+  LoopManager& operator=(const LoopManager&) = delete;
+
+  // --- sources and drains ---
+
+  /// Makes the loop the owner: destroyed by remove(), or with the loop.
+  template <typename S>
+    requires std::derived_from<S, EventSource>
+  S& add(std::unique_ptr<S> source) {
+    own(static_cast<EventSource&>(*source));
+    return *source.release();
+  }
+  template <typename D>
+    requires std::derived_from<D, EventDrain>
+  D& add(std::unique_ptr<D> drain) {
+    own(static_cast<EventDrain&>(*drain));
+    return *drain.release();
+  }
+  /// Nothing is asked of it any more, from now on, and its id names nothing. One that the loop owns is destroyed at the
+  /// end of the turn. An id that names nothing is ignored.
+  void remove(SourceId id) noexcept;
+  void remove(DrainId id) noexcept;
+
+  /// What `id` names, or null if that is gone or no T.
+  template <typename T>
+  T* fetch(SourceId id) const noexcept {
+    return cast<T>(source(id));
+  }
+  template <typename T>
+  T* fetch(DrainId id) const noexcept {
+    return cast<T>(drain(id));
+  }
+  EventSource* source(SourceId id) const noexcept;
+  EventDrain* drain(DrainId id) const noexcept;
+  /// Takes and forgets.
+  EventDrain& null_drain() noexcept { return *null_drain_; }
+
+  // --- running ---
+
+  /// Handles events until CleanExit or AbortError is thrown, stop() is called, or there is no source and no timer left
+  /// to wait for. Returns the exit code for main(): 0, or 1 after an AbortError.
+  int run();
+  /// run() returns with `exit_code`, in order: drains flush within LoopOptions::flush_timeout. May be called from a
+  /// handler.
+  void stop(int exit_code = 0) noexcept;
+  bool stopping() const noexcept { return stopping_; }
+
+  /// The next event, or null after `timeout` or when run() would return. For a program that wants to handle events
+  /// itself; dispatch() does what run() does with one. Duration::max() waits for ever.
+  EventRef wait(Duration timeout);
+  void dispatch(EventRef event) noexcept;
+
+  /// From now on the poller's own loop (see UvPoller on a uv_loop_t) runs the turns; this returns at once. Ended by what
+  /// ends run(), or by detach(); exit_code() tells how.
+  void attach();
+  void detach() noexcept;
+  int exit_code() const noexcept { return exit_code_; }
+
+  // --- time, and things to do soon ---
+
+  TimePoint now() const noexcept { return poller_->now(); }
+  void arm(Timer& timer, TimePoint deadline) noexcept { timers_.arm(timer, deadline); }
+  void arm(Timer& timer, Duration wait) noexcept { timers_.arm(timer, deadline_after(now(), wait)); }
+  void defer(Deferred& deferred) noexcept { deferred_.push_back(deferred); }
+
+  /// Keeps run() from returning though no source and no timer is left, as work on another thread does; each call is to be
+  /// followed by one of release().
+  void hold() noexcept { ++holds_; }
+  void release() noexcept { --holds_; }
+
+  // --- what its parts share ---
+
+  Poller& poller() noexcept { return *poller_; }
+  Io& io() noexcept { return io_; }
+  Log& log() noexcept { return log_; }
+  BufferPool& buffers() noexcept { return buffers_; }
+  CorrelationIdGenerator& ids() noexcept { return ids_; }
+  Lifecycle& lifecycle() noexcept { return lifecycle_; }
+  const LoopOptions& options() const noexcept { return options_; }
+  LoopCounters& counters() noexcept { return counters_; }
+
+  /// What each source and drain is doing now, for status pages: made when asked for.
+  struct Waiting {
+    std::string name;
+    std::string_view state;         ///< "waiting", "ready", "paused"; of a drain "empty", "pending", "congested"
+    std::size_t pending_bytes = 0;  ///< of a drain
+  };
+  std::vector<Waiting> waiting() const;
+  std::size_t source_count() const noexcept { return sources_.count; }
+  std::size_t drain_count() const noexcept { return drains_.count - 1; }  // not the loop's own
+
+ private:
+  friend class DrainLease;
+  friend class EventDrain;
+  friend class EventSource;
+
+  /// Ids are a slot and how often it was used: a lookup is an index and a comparison.
+  template <typename T>
+  struct Registry {
+    struct Slot {
+      T* item = nullptr;
+      std::uint32_t generation = 1;
+      std::uint32_t next_free = 0;
+    };
+    std::vector<Slot> slots;
+    std::uint32_t free = kNone;
+    std::size_t count = 0;
+
+    static constexpr std::uint32_t kNone = UINT32_MAX;
+    std::uint64_t add(T& item);
+    bool remove(std::uint64_t id) noexcept;
+    T* find(std::uint64_t id) const noexcept;
+  };
+
+  template <typename T, typename Base>
+  static T* cast(Base* base) noexcept {
+    if (base == nullptr) return nullptr;
+    // The exact class is the common case; a dynamic_cast costs many times as much.
+    if (typeid(*base) == typeid(T)) return static_cast<T*>(base);
+    return dynamic_cast<T*>(base);
+  }
+
+  void own(EventSource& source) noexcept { source.owned_ = true; }
+  void own(EventDrain& drain) noexcept { drain.owned_ = true; }
+  void attach_source(EventSource& source);
+  void detach_source(EventSource& source) noexcept;
+  void attach_drain(EventDrain& drain);
+  void detach_drain(EventDrain& drain) noexcept;
+  void source_ready(EventSource& source) noexcept;
+  void source_ready_from_any_thread(SourceId id) noexcept;
+  void source_paused(EventSource& source) noexcept;
+  void source_resumed(EventSource& source) noexcept;
+  void drain_dirty(EventDrain& drain) noexcept;
+
+  EventRef next_event() noexcept;
+  EventRef ask(EventSource& source) noexcept;
+  void begin_turn() noexcept;
+  void end_turn() noexcept;
+  void flush_dirty() noexcept;
+  void announce_pauses() noexcept;
+  void run_deferred() noexcept;
+  void poll(TimePoint until) noexcept;
+  void take_remote() noexcept;
+  bool poll_is_due() const noexcept;
+  bool work_left() const noexcept;
+  bool anything_to_wait_for() noexcept;
+  bool all_flushed() const noexcept;
+  TimePoint driven_turn() noexcept;
+  void handle(Event& event) noexcept;
+  void rescue(Event& event, const std::exception_ptr& error) noexcept;
+  bool ends_loop(const std::exception_ptr& error) noexcept;
+  void report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept;
+  void report_slow(const Event& event, Duration took) noexcept;
+  void announce_stop() noexcept;
+  void bury() noexcept;
+
+  LoopOptions options_;
+  std::unique_ptr<LogSink> own_sink_;
+  std::unique_ptr<Log> own_log_;
+  Log& log_;
+  Io& io_;
+  std::unique_ptr<Poller> poller_;
+  BufferPool buffers_;
+  CorrelationIdGenerator ids_;
+  Lifecycle lifecycle_;
+  LoopCounters counters_;
+  TimerWheel timers_;
+
+  Registry<EventSource> sources_;
+  Registry<EventDrain> drains_;
+  IntrusiveList<EventSource, EventSource> ready_;  // to be asked in the next turn
+  IntrusiveList<EventSource, EventSource> turn_;   // still to be asked in this one
+  IntrusiveList<EventDrain, EventDrain> dirty_;
+  IntrusiveList<Deferred, Deferred> deferred_;
+  std::vector<SourceId> pause_changed_;
+  std::vector<EventSource*> dead_sources_;
+  std::vector<EventDrain*> dead_drains_;
+  std::unique_ptr<EventDrain> null_drain_;
+
+  EventSource* current_ = nullptr;  // whose share of the turn is being used
+  unsigned turn_events_ = 0;        // how many events the current one has given
+  TimePoint source_began_{};        // when the current one was first asked in this turn
+  TimePoint last_coarse_;           // when the last handler ended
+  TimePoint last_poll_;
+  unsigned events_since_poll_ = 0;
+  std::uint64_t next_event_id_ = 0;
+  std::size_t holds_ = 0;
+  std::size_t background_sources_ = 0;
+  TimePoint flush_deadline_ = kNever;
+  bool in_turn_ = false;
+  bool timers_due_ = false;
+  bool attached_ = false;
+  bool stopping_ = false;
+  bool stop_announced_ = false;
+  bool aborted_ = false;
+  int exit_code_ = 0;
+
+  // What other threads may touch: which sources they have given something.
+  std::atomic<bool> remote_any_{false};
+  std::mutex remote_mutex_;
+  std::vector<SourceId> remote_ready_;
+};
+
+}  // namespace snowfox

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include <snowfox/core/clock.h>
+
+struct uv_loop_s;  // libuv's uv_loop_t
+
+namespace snowfox {
+
+/// Is told what a descriptor is ready for.
+class PollTarget {
+ public:
+  /// Called from Poller::wait. After an error on the descriptor both are true: reading or writing tells which error.
+  virtual void on_poll(bool readable, bool writable) noexcept = 0;
+
+ protected:
+  ~PollTarget() = default;
+};
+
+/// A descriptor that a poller watches. Destroying it ends the watch: do so before the descriptor is closed.
+class PollHandle {
+ public:
+  virtual ~PollHandle() = default;
+  /// What to watch for from now on; at first nothing. Level-triggered: told again as long as it holds.
+  /// Throws std::system_error if the system refuses.
+  virtual void set_interest(bool readable, bool writable) = 0;
+};
+
+/// Something to do on another thread; see Poller::submit.
+class Work {
+ public:
+  virtual ~Work() = default;
+  /// On a thread of the pool.
+  virtual void run() noexcept = 0;
+  /// On the loop's thread, after run(). It may delete the work.
+  virtual void done() noexcept = 0;
+};
+
+/// The only thing that knows what is ready and what time it is. UvPoller asks the system; another may simulate one.
+/// Used by one LoopManager, on its thread, but for wake().
+class Poller {
+ public:
+  virtual ~Poller() = default;
+
+  /// Watches `fd` on behalf of `target`, which must outlive the handle. One descriptor has at most one watch.
+  /// A descriptor that is always ready (a regular file) is told as such at each wait.
+  /// Throws std::system_error if `fd` cannot be watched.
+  virtual std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) = 0;
+
+  /// Returns when at least one target was told something, wake() was called, work is done, or `until` has come; a time
+  /// that has passed: looks once, without waiting.
+  virtual void wait(TimePoint until) = 0;
+
+  virtual TimePoint now() const noexcept = 0;
+  /// now(), perhaps some milliseconds ago, for less: never later than now(), never going back.
+  virtual TimePoint coarse_now() const noexcept { return now(); }
+
+  /// Makes the wait under way, or else the next one, return. May be called from any thread.
+  virtual void wake() noexcept = 0;
+
+  /// Runs `work` on a thread of the pool, then its done() from a wait(). `work` must stay until then.
+  /// Throws std::system_error if it cannot be taken.
+  virtual void submit(Work& work) = 0;
+
+  /// From now on the program's own loop does the waiting: it calls `turn` before it blocks and after, and no longer
+  /// blocks than until the time that `turn` returns. Null ends this. Pollers that have no other loop throw
+  /// std::logic_error.
+  using Turn = std::function<TimePoint()>;
+  virtual void drive(Turn turn) = 0;
+  /// Whether there is anything to wait for: only then is the program's own loop kept from ending.
+  virtual void set_active(bool active) noexcept = 0;
+};
+
+/// Waits with libuv: one uv_poll_t a descriptor, one uv_timer_t, and its thread pool.
+class UvPoller final : public Poller {
+ public:
+  /// With a libuv loop of its own. Throws std::system_error if the system has no descriptor left for it.
+  UvPoller();
+  /// On the program's own `uv_loop_t`, which must outlive it and be run once more after it is destroyed, so that libuv
+  /// can let go of its handles.
+  explicit UvPoller(uv_loop_s* loop);
+  ~UvPoller() override;
+
+  std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) override;
+  void wait(TimePoint until) override;
+  TimePoint now() const noexcept override;
+  TimePoint coarse_now() const noexcept override;
+  void wake() noexcept override;
+  void submit(Work& work) override;
+  void drive(Turn turn) override;
+  void set_active(bool active) noexcept override;
+
+ private:
+  class Handle;
+  struct Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace snowfox

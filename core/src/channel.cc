@@ -1,0 +1,57 @@
+#include <snowfox/core/channel.h>
+
+#include <snowfox/core/event_drain.h>
+#include <snowfox/core/event_source.h>
+#include <snowfox/core/loop_manager.h>
+
+namespace snowfox {
+
+std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor descriptor) {
+  return std::shared_ptr<Channel>(new Channel(loop, std::move(descriptor)));
+}
+
+Channel::Channel(LoopManager& loop, Descriptor descriptor)
+    : descriptor_(std::move(descriptor)), handle_(loop.poller().watch(descriptor_.get(), *this)) {}
+
+Channel::~Channel() {
+  handle_.reset();
+  descriptor_.reset();
+  if (!count_) return;
+  --count_->open;
+  if (count_->one_closed) count_->one_closed();
+}
+
+void Channel::count_in(std::shared_ptr<ConnectionCount> count) noexcept {
+  count_ = std::move(count);
+  ++count_->open;
+}
+
+void Channel::fail_source(std::error_code error) noexcept {
+  if (source_ != nullptr) source_->fail(error);
+}
+
+Descriptor Channel::release() noexcept {
+  handle_.reset();
+  want_read_ = want_write_ = false;
+  return std::move(descriptor_);
+}
+
+void Channel::on_poll(bool readable, bool writable) noexcept {
+  if (readable && source_ != nullptr) source_->on_readable();
+  if (writable && drain_ != nullptr) drain_->on_writable();
+}
+
+bool Channel::set(bool read, bool write) noexcept {
+  if (read == want_read_ && write == want_write_) return true;
+  if (!handle_) return false;
+  try {
+    handle_->set_interest(read, write);
+  } catch (const std::system_error&) {
+    return false;
+  }
+  want_read_ = read;
+  want_write_ = write;
+  return true;
+}
+
+}  // namespace snowfox

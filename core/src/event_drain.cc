@@ -1,0 +1,83 @@
+#include <snowfox/core/event_drain.h>
+
+#include <algorithm>
+
+#include <snowfox/core/loop_manager.h>
+
+namespace snowfox {
+
+EventDrain::EventDrain(LoopManager& loop, const Watermarks* watermarks)
+    : loop_(loop), watermarks_(watermarks != nullptr ? watermarks : &loop.options().watermarks) {
+  loop_.attach_drain(*this);
+}
+
+EventDrain::~EventDrain() { loop_.detach_drain(*this); }
+
+void EventDrain::bind(SourceId source) {
+  if (bound_ == source) return;
+  if (bound_ == kNoSource || loop_.source(bound_) == nullptr) {
+    bound_ = source;
+  } else {
+    if (!more_bound_) more_bound_ = std::make_unique<std::vector<SourceId>>();
+    std::erase_if(*more_bound_, [this](SourceId id) { return loop_.source(id) == nullptr; });
+    if (std::find(more_bound_->begin(), more_bound_->end(), source) != more_bound_->end()) return;
+    more_bound_->push_back(source);
+  }
+  if (!congested_) return;
+  if (EventSource* bound = loop_.source(source)) bound->pause();
+}
+
+void EventDrain::unbind(SourceId source) noexcept {
+  bool was_bound = false;
+  if (bound_ == source) {
+    bound_ = kNoSource;
+    was_bound = true;
+  } else if (more_bound_) {
+    was_bound = std::erase(*more_bound_, source) != 0;
+  }
+  if (!was_bound || !congested_) return;
+  if (EventSource* bound = loop_.source(source)) bound->resume();
+}
+
+void EventDrain::added(std::size_t bytes) noexcept {
+  pending_bytes_ += bytes;
+  loop_.lifecycle().drain_enqueue(*this, bytes);
+  loop_.drain_dirty(*this);
+  if (pending_bytes_ > watermarks_->high && !congested_) set_congested(true);
+}
+
+void EventDrain::set_congested(bool congested) noexcept {
+  congested_ = congested;
+  const auto tell = [&](SourceId id) {
+    EventSource* source = loop_.source(id);
+    if (source == nullptr) return;
+    if (congested) {
+      source->pause();
+    } else {
+      source->resume();
+    }
+  };
+  tell(bound_);
+  if (!more_bound_) return;
+  for (const SourceId id : *more_bound_) tell(id);
+}
+
+void EventDrain::close_when_empty() noexcept {
+  closing_ = true;
+  loop_.drain_dirty(*this);
+}
+
+void EventDrain::on_writable() noexcept { loop_.drain_dirty(*this); }
+
+void EventDrain::fail(std::error_code) noexcept { loop_.remove(id_); }
+
+DrainLease::DrainLease(EventDrain& drain) noexcept : loop_(&drain.loop()), id_(drain.id()) { ++drain.leases_; }
+
+DrainLease::~DrainLease() {
+  EventDrain* held = drain();
+  if (held != nullptr && --held->leases_ == 0 && held->closing_) loop_->drain_dirty(*held);
+}
+
+EventDrain* DrainLease::drain() const noexcept { return loop_ == nullptr ? nullptr : loop_->drain(id_); }
+
+}  // namespace snowfox

@@ -1,0 +1,163 @@
+#include <snowfox/core/io.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+namespace snowfox {
+namespace {
+
+template <typename Call>
+auto retry_interrupted(Call call) noexcept {
+  for (;;) {
+    const auto result = call();
+    if (result >= 0) return result;
+    if (errno != EINTR) return static_cast<decltype(result)>(-errno);
+  }
+}
+
+[[noreturn]] void fail(int error, const std::string& what) {
+  throw std::system_error(error, std::system_category(), what);
+}
+
+void no_delay(int fd, int family) noexcept {
+  // An answer that waits for the acknowledgement of the one before would be late by up to 40 ms.
+  const int on = 1;
+  if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+class SystemIo final : public Io {
+ public:
+  ssize_t read(int fd, std::span<std::byte> into) override {
+    return retry_interrupted([&] { return ::read(fd, into.data(), into.size()); });
+  }
+  ssize_t receive(int fd, std::span<std::byte> into) override {
+    return retry_interrupted([&] { return ::recv(fd, into.data(), into.size(), MSG_DONTWAIT); });
+  }
+  ssize_t write(int fd, std::span<const iovec> from) override {
+    return retry_interrupted([&] { return ::writev(fd, from.data(), static_cast<int>(from.size())); });
+  }
+  ssize_t send(int fd, std::span<const iovec> from) override {
+    if (from.size() == 1) {
+      return retry_interrupted(
+          [&] { return ::send(fd, from[0].iov_base, from[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT); });
+    }
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(from.data());
+    message.msg_iovlen = from.size();
+    return retry_interrupted([&] { return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+  }
+
+  int accept(int fd, Address& peer) override {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    const int accepted = retry_interrupted([&] {
+      size = sizeof address;
+      return ::accept4(fd, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    });
+    if (accepted >= 0) {
+      peer = Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), size);
+      no_delay(accepted, address.ss_family);
+    }
+    return accepted;
+  }
+
+  Descriptor listen(const Address& address, const ListenOptions& options) override {
+    const std::string what = "listen on " + address.str();
+    Descriptor socket(*this, ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket) fail(errno, what);
+    const int on = 1;
+    if (address.is_unix()) {
+      bind_unix(socket.get(), address, options, what);
+    } else {
+      setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      if (options.reuse_port && setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+        fail(errno, what);
+      }
+      if (address.family() == AF_INET6) setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+      if (::bind(socket.get(), address.data(), address.size()) != 0) fail(errno, what);
+    }
+    if (::listen(socket.get(), options.backlog) != 0) fail(errno, what);
+    return socket;
+  }
+
+  int connect(const Address& address) override {
+    const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    no_delay(fd, address.family());
+    const int result = retry_interrupted([&] { return ::connect(fd, address.data(), address.size()); });
+    if (result < 0 && result != -EINPROGRESS) {
+      ::close(fd);
+      return result;
+    }
+    return fd;
+  }
+  std::error_code connect_result(int fd) override {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    return {error, std::system_category()};
+  }
+  void shutdown_write(int fd) noexcept override { ::shutdown(fd, SHUT_WR); }
+  void close(int fd) noexcept override { ::close(fd); }
+
+  Address local_address(int fd) override {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) fail(errno, "read a socket's address");
+    return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), size);
+  }
+  std::optional<PeerCredentials> peer_credentials(int fd) override {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return std::nullopt;
+    return PeerCredentials{peer.pid, peer.uid, peer.gid};
+  }
+
+ private:
+  // A socket file stays when its process dies without removing it. Connecting tells whether anybody listens: only a file
+  // that is a socket and refuses is removed.
+  void bind_unix(int fd, const Address& address, const ListenOptions& options, const std::string& what) {
+    const std::string path(address.path());
+    // bind(2) gives the file the socket's own mode less the umask (unix(7)): there is no moment at which others may
+    // connect. chmod(2) then adds what the umask took.
+    if (::fchmod(fd, options.unix_mode) != 0) fail(errno, what);
+    int bound = ::bind(fd, address.data(), address.size());
+    if (bound != 0 && errno == EADDRINUSE && remove_stale(address, path)) {
+      bound = ::bind(fd, address.data(), address.size());
+    }
+    if (bound != 0) fail(errno, what);
+    if (::chmod(path.c_str(), options.unix_mode) != 0) fail(errno, what);
+  }
+
+  bool remove_stale(const Address& address, const std::string& path) noexcept {
+    struct stat status{};
+    if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT;
+    if (!S_ISSOCK(status.st_mode)) {
+      errno = EADDRINUSE;
+      return false;
+    }
+    const int probe = connect(address);
+    if (probe >= 0) ::close(probe);
+    if (probe != -ECONNREFUSED || ::unlink(path.c_str()) != 0) {
+      errno = EADDRINUSE;
+      return false;
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+Io& Io::system() noexcept {
+  static SystemIo io;
+  return io;
+}
+
+}  // namespace snowfox

@@ -1,0 +1,269 @@
+#include <snowfox/core/log.h>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <unordered_map>
+#include <vector>
+
+namespace snowfox {
+namespace {
+
+constexpr std::array<std::string_view, 6> kLevelNames{"debug", "info", "warning", "error", "critical", "off"};
+constexpr std::size_t kMaxLineBytes = 8192;
+constexpr std::size_t kMaxValueBytes = 2048;
+
+using Line = fmt::memory_buffer;
+
+void append(Line& line, std::string_view text) { line.append(text.data(), text.data() + text.size()); }
+
+/// The number of bytes of the UTF-8 character that `text` begins with, 0 if it begins with none.
+std::size_t utf8_length(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  const unsigned char lead = byte(0);
+  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  if (length == 0 || length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  if (lead == 0xe0 && byte(1) < 0xa0) return 0;  // spelled longer than needed
+  if (lead == 0xed && byte(1) >= 0xa0) return 0;  // a surrogate
+  if (lead == 0xf0 && byte(1) < 0x90) return 0;
+  if (lead == 0xf4 && byte(1) >= 0x90) return 0;
+  return length;
+}
+
+/// What JSON strings need, which is also what keeps a text line one line: control characters, quotes and backslashes
+/// escaped, what is no UTF-8 replaced.
+void append_escaped(Line& line, std::string_view text) {
+  bool cut = false;
+  if (text.size() > kMaxValueBytes) {
+    text = text.substr(0, kMaxValueBytes);
+    cut = true;
+  }
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t length = utf8_length(text);
+    if (c == '"' || c == '\\') {
+      line.push_back('\\');
+      line.push_back(c);
+    } else if (c == '\n') {
+      append(line, "\\n");
+    } else if (c == '\t') {
+      append(line, "\\t");
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      fmt::format_to(std::back_inserter(line), "\\u{:04x}", static_cast<unsigned>(c));
+    } else if (length == 0) {
+      append(line, "\xef\xbf\xbd");
+    } else if (length == 2 && static_cast<unsigned char>(c) == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
+      fmt::format_to(std::back_inserter(line), "\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[1])));
+    } else {
+      append(line, text.substr(0, length));
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  if (cut) append(line, "…");
+}
+
+bool plain(std::string_view text) noexcept {
+  if (text.empty()) return false;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7f || c == '"' || c == '\\' ||
+        c == '=') {
+      return false;
+    }
+  }
+  return true;
+}
+
+void append_value(Line& line, const LogField::Value& value, LogFormat format) {
+  if (const auto* text = std::get_if<std::string_view>(&value)) {
+    if (format == LogFormat::Text && plain(*text) && text->size() <= kMaxValueBytes) {
+      append(line, *text);
+      return;
+    }
+    line.push_back('"');
+    append_escaped(line, *text);
+    line.push_back('"');
+    return;
+  }
+  std::visit(
+      [&line](const auto& number) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(number)>, std::string_view>) {
+          fmt::format_to(std::back_inserter(line), "{}", number);
+        }
+      },
+      value);
+}
+
+void append_time(Line& line, std::chrono::system_clock::time_point time) {
+  const auto since = time.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(since - seconds).count();
+  fmt::format_to(std::back_inserter(line), "{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(seconds.count()), micros);
+}
+
+void format_text(Line& line, const LogRecord& record) {
+  append_time(line, record.time);
+  fmt::format_to(std::back_inserter(line), " {:<8} ", to_string(record.level));
+  append_escaped(line, record.component);
+  append(line, ": ");
+  append_escaped(line, record.message);
+  for (const LogField& field : record.fields) {
+    line.push_back(' ');
+    append(line, field.name);
+    line.push_back('=');
+    append_value(line, field.value, LogFormat::Text);
+  }
+  if (!record.correlation_id.empty()) {
+    append(line, " id=");
+    append_value(line, record.correlation_id.text(), LogFormat::Text);
+  }
+}
+
+void format_json(Line& line, const LogRecord& record) {
+  append(line, R"({"time":")");
+  append_time(line, record.time);
+  fmt::format_to(std::back_inserter(line), R"(","level":"{}","component":")", to_string(record.level));
+  append_escaped(line, record.component);
+  append(line, R"(","message":")");
+  append_escaped(line, record.message);
+  line.push_back('"');
+  if (!record.correlation_id.empty()) {
+    append(line, R"(,"correlation_id":")");
+    append_escaped(line, record.correlation_id.text());
+    line.push_back('"');
+  }
+  for (const LogField& field : record.fields) {
+    append(line, ",\"");
+    append_escaped(line, field.name);
+    append(line, "\":");
+    append_value(line, field.value, LogFormat::Json);
+  }
+  line.push_back('}');
+}
+
+void format_record(Line& line, const LogRecord& record, LogFormat format) {
+  if (format == LogFormat::Text) {
+    format_text(line, record);
+    if (line.size() > kMaxLineBytes - 1) {
+      line.resize(kMaxLineBytes - 4);
+      append(line, "…");
+    }
+    return;
+  }
+  format_json(line, record);
+  if (line.size() > kMaxLineBytes - 1) {
+    // Cut in the middle it would be no JSON: its fields go, and it says so.
+    line.clear();
+    const LogField cut("fields_dropped", std::uint64_t{record.fields.size()});
+    LogRecord shorter = record;
+    shorter.fields = {&cut, 1};
+    shorter.message = shorter.message.substr(0, kMaxValueBytes);
+    format_json(line, shorter);
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(LogLevel level) noexcept { return kLevelNames[static_cast<std::size_t>(level)]; }
+
+std::optional<LogLevel> parse_log_level(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < kLevelNames.size(); ++i) {
+    if (kLevelNames[i] == name) return static_cast<LogLevel>(i);
+  }
+  return std::nullopt;
+}
+
+std::string format_log_record(const LogRecord& record, LogFormat format) {
+  Line line;
+  format_record(line, record, format);
+  return fmt::to_string(line);
+}
+
+void DescriptorLogSink::write(const LogRecord& record) noexcept try {
+  Line line;
+  format_record(line, record, format_);
+  line.push_back('\n');
+  // A log that cannot be written must not stop what it tells of.
+  [[maybe_unused]] const ssize_t written = ::write(fd_, line.data(), line.size());
+} catch (...) {
+}
+
+/// How often each message came lately. Bounded: past kMaxKnown messages, all that are not being held back are forgotten.
+struct Log::Repeats {
+  static constexpr std::chrono::seconds kWindow{10};
+  static constexpr unsigned kMostInWindow = 10;
+  static constexpr std::size_t kMaxKnown = 1024;
+
+  struct Known {
+    std::chrono::steady_clock::time_point window_began;
+    unsigned in_window = 0;
+    std::uint64_t held_back = 0;
+    LogLevel level = LogLevel::Info;
+    std::string component;
+    std::string message;
+  };
+  std::unordered_map<std::size_t, Known> known;
+
+  static std::size_t key(std::string_view component, std::string_view message) {
+    const std::hash<std::string_view> hash;
+    return hash(message) * 31 + hash(component);
+  }
+};
+
+Log::Log(LogSink& sink, LogLevel level) : sink_(&sink), level_(level), repeats_(std::make_unique<Repeats>()) {}
+
+Log::~Log() {
+  for (const auto& [key, known] : repeats_->known) {
+    if (known.held_back == 0) continue;
+    const LogField repeated("repeated", known.held_back);
+    sink_->write({std::chrono::system_clock::now(), known.level, known.component, {}, known.message, {&repeated, 1}});
+  }
+}
+
+void Log::emit(LogLevel level, std::string_view component, std::string_view message, std::span<const LogField> fields,
+               const CorrelationId& id) noexcept try {
+  const LogRecord record{std::chrono::system_clock::now(), level, component, id, message, fields};
+  if (level == LogLevel::Critical) {
+    sink_->write(record);
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  auto& all = repeats_->known;
+  if (all.size() >= Repeats::kMaxKnown) {
+    std::erase_if(all, [&](const auto& entry) {
+      return entry.second.held_back == 0 || now - entry.second.window_began > Repeats::kWindow;
+    });
+  }
+  Repeats::Known& known = all[Repeats::key(component, message)];
+  if (known.in_window == 0 || now - known.window_began > Repeats::kWindow) {
+    known.window_began = now;
+    known.in_window = 0;
+  }
+  if (known.in_window == Repeats::kMostInWindow) {
+    if (++known.held_back == 1) {
+      known.level = level;
+      known.component = component;
+      known.message = message;
+    }
+    return;
+  }
+  ++known.in_window;
+  if (known.held_back == 0) {
+    sink_->write(record);
+    return;
+  }
+  std::vector<LogField> counted(fields.begin(), fields.end());
+  counted.emplace_back("repeated", known.held_back);
+  known.held_back = 0;
+  LogRecord with_count = record;
+  with_count.fields = counted;
+  sink_->write(with_count);
+} catch (...) {
+}
+
+}  // namespace snowfox

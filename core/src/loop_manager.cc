@@ -1,0 +1,530 @@
+#include <snowfox/core/loop_manager.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include <snowfox/core/error.h>
+#include <snowfox/core/null_drain.h>
+
+namespace snowfox {
+namespace {
+
+constexpr std::string_view kComponent = "loop";
+/// So many timers expire, and so many continuations run, before events have their turn again.
+constexpr std::size_t kTimersPerPoll = 1024;
+constexpr unsigned kDeferredPerEvent = 1024;
+
+std::error_code code_of(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::system_error& failure) {
+    return failure.code();
+  } catch (const std::bad_alloc&) {
+    return std::make_error_code(std::errc::not_enough_memory);
+  } catch (...) {
+    return Errc::BadFrame;
+  }
+}
+
+}  // namespace
+
+// --- what the loop holds ---
+
+template <typename T>
+std::uint64_t LoopManager::Registry<T>::add(T& item) {
+  if (free == kNone) {
+    slots.emplace_back();
+    slots.back().next_free = kNone;
+    free = static_cast<std::uint32_t>(slots.size() - 1);
+  }
+  const std::uint32_t index = free;
+  Slot& slot = slots[index];
+  free = slot.next_free;
+  slot.item = &item;
+  ++count;
+  return std::uint64_t{slot.generation} << 32 | index;
+}
+
+template <typename T>
+bool LoopManager::Registry<T>::remove(std::uint64_t id) noexcept {
+  if (find(id) == nullptr) return false;
+  const auto index = static_cast<std::uint32_t>(id);
+  Slot& slot = slots[index];
+  slot.item = nullptr;
+  --count;
+  // A slot used up 2^32 times retires, so that an old id never names something new.
+  if (++slot.generation != 0) {
+    slot.next_free = free;
+    free = index;
+  }
+  return true;
+}
+
+template <typename T>
+T* LoopManager::Registry<T>::find(std::uint64_t id) const noexcept {
+  const auto index = static_cast<std::uint32_t>(id);
+  if (index >= slots.size() || slots[index].generation != id >> 32) return nullptr;
+  return slots[index].item;
+}
+
+LoopManager::LoopManager(LoopOptions options)
+    : options_(options),
+      own_sink_(std::make_unique<DescriptorLogSink>(STDERR_FILENO)),
+      own_log_(std::make_unique<Log>(*own_sink_)),
+      log_(*own_log_),
+      io_(Io::system()),
+      poller_(std::make_unique<UvPoller>()),
+      timers_(poller_->now()),
+      null_drain_(std::make_unique<NullDrain>(*this)),
+      last_coarse_(poller_->coarse_now()),
+      last_poll_(last_coarse_) {}
+
+LoopManager::LoopManager(std::unique_ptr<Poller> poller, Io& io, Log& log, LoopOptions options)
+    : options_(options),
+      log_(log),
+      io_(io),
+      poller_(std::move(poller)),
+      timers_(poller_->now()),
+      null_drain_(std::make_unique<NullDrain>(*this)),
+      last_coarse_(poller_->coarse_now()),
+      last_poll_(last_coarse_) {}
+
+LoopManager::~LoopManager() {
+  detach();
+  // What one of them destroys may make or remove others: by index, not by iterator.
+  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
+    EventSource* source = sources_.slots[i].item;
+    if (source != nullptr && source->owned_) remove(source->id());
+  }
+  bury();
+  for (std::size_t i = 0; i < drains_.slots.size(); ++i) {
+    EventDrain* drain = drains_.slots[i].item;
+    if (drain != nullptr && drain->owned_) remove(drain->id());
+  }
+  bury();
+  null_drain_.reset();
+  // Work on other threads ends now, while all it may ask of the loop is still there.
+  poller_.reset();
+}
+
+EventSource* LoopManager::source(SourceId id) const noexcept { return sources_.find(static_cast<std::uint64_t>(id)); }
+EventDrain* LoopManager::drain(DrainId id) const noexcept { return drains_.find(static_cast<std::uint64_t>(id)); }
+
+void LoopManager::attach_source(EventSource& source) { source.id_ = SourceId{sources_.add(source)}; }
+void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
+
+void LoopManager::detach_source(EventSource& source) noexcept {
+  if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
+  if (current_ == &source) current_ = nullptr;
+  source.unlink();
+  source.set_background(false);
+  source.id_ = kNoSource;
+}
+
+void LoopManager::detach_drain(EventDrain& drain) noexcept {
+  if (!drains_.remove(static_cast<std::uint64_t>(drain.id_))) return;
+  if (drain.congested_) drain.set_congested(false);
+  drain.unlink();
+  drain.id_ = kNoDrain;
+}
+
+void LoopManager::remove(SourceId id) noexcept {
+  EventSource* found = source(id);
+  if (found == nullptr) return;
+  detach_source(*found);
+  found->on_removed();
+  if (found->owned_) dead_sources_.push_back(found);
+}
+
+void LoopManager::remove(DrainId id) noexcept {
+  EventDrain* found = drain(id);
+  if (found == nullptr) return;
+  counters_.dropped_bytes += found->pending_bytes();
+  detach_drain(*found);
+  found->on_removed();
+  if (found->owned_) dead_drains_.push_back(found);
+}
+
+void LoopManager::bury() noexcept {
+  while (!dead_sources_.empty() || !dead_drains_.empty()) {
+    const auto sources = std::exchange(dead_sources_, {});
+    const auto drains = std::exchange(dead_drains_, {});
+    for (EventSource* source : sources) delete source;
+    for (EventDrain* drain : drains) delete drain;
+  }
+}
+
+// --- who has something ---
+
+void LoopManager::source_ready(EventSource& source) noexcept {
+  if (source.ready_ || source.id_ == kNoSource) return;
+  source.ready_ = true;
+  if (!source.paused() && !source.linked()) ready_.push_back(source);
+}
+
+void LoopManager::source_paused(EventSource& source) noexcept {
+  if (source.id_ == kNoSource) return;
+  if (current_ == &source) current_ = nullptr;
+  source.unlink();
+  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+}
+
+void LoopManager::source_resumed(EventSource& source) noexcept {
+  if (source.id_ == kNoSource) return;
+  if (source.ready_ && !source.linked()) ready_.push_back(source);
+  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+}
+
+void LoopManager::source_ready_from_any_thread(SourceId id) noexcept {
+  {
+    const std::lock_guard lock(remote_mutex_);
+    remote_ready_.push_back(id);
+    remote_any_.store(true, std::memory_order_release);
+  }
+  poller_->wake();
+}
+
+void LoopManager::take_remote() noexcept {
+  if (!remote_any_.load(std::memory_order_acquire)) return;
+  std::vector<SourceId> given;
+  {
+    const std::lock_guard lock(remote_mutex_);
+    given.swap(remote_ready_);
+    remote_any_.store(false, std::memory_order_relaxed);
+  }
+  for (const SourceId id : given) {
+    if (EventSource* found = source(id)) source_ready(*found);
+  }
+}
+
+void LoopManager::drain_dirty(EventDrain& drain) noexcept {
+  if (!drain.linked() && drain.id_ != kNoDrain) dirty_.push_back(drain);
+}
+
+// --- a turn ---
+
+void LoopManager::begin_turn() noexcept {
+  in_turn_ = true;
+  current_ = nullptr;
+  turn_.take(ready_);
+}
+
+EventRef LoopManager::ask(EventSource& source) noexcept {
+  try {
+    return source.parse();
+  } catch (...) {
+    const std::exception_ptr error = std::current_exception();
+    if (ends_loop(error)) return nullptr;
+    const std::error_code code = code_of(error);
+    if (source.id_ != kNoSource) {
+      try {
+        log_.warning(kComponent, "source failed", {{"source", source.name()}, {"error", describe(error)}});
+      } catch (...) {
+      }
+      source.fail(code);
+    }
+    return nullptr;
+  }
+}
+
+// Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
+// becomes ready meanwhile is for the next turn, so a turn ends.
+EventRef LoopManager::next_event() noexcept {
+  for (;;) {
+    if (current_ == nullptr) {
+      if (turn_.empty() || stopping_) return nullptr;
+      current_ = &turn_.front();
+      turn_events_ = 0;
+      source_began_ = last_coarse_;
+    }
+    EventSource& source = *current_;
+    if (turn_events_ >= options_.events_per_turn || last_coarse_ - source_began_ > options_.time_per_turn) {
+      source.unlink();
+      ready_.push_back(source);
+      current_ = nullptr;
+      continue;
+    }
+    source.ready_ = false;  // a call of ready() from within parse() counts for the next time
+    EventRef event = ask(source);
+    if (event != nullptr) {
+      ++turn_events_;
+      if (source.id_ != kNoSource) source.ready_ = true;
+      event->loop_ = this;
+      event->id_ = ++next_event_id_;
+      lifecycle_.event_initialise(*event);
+      return event;
+    }
+    if (current_ == &source) {
+      source.unlink();
+      if (source.ready_) ready_.push_back(source);
+      current_ = nullptr;
+    }
+  }
+}
+
+void LoopManager::end_turn() noexcept {
+  in_turn_ = false;
+  current_ = nullptr;
+  ready_.take(turn_);  // left over only if the loop is stopping
+  ++counters_.turns;
+  ++events_since_poll_;
+  flush_dirty();
+  announce_pauses();
+  bury();
+}
+
+void LoopManager::flush_dirty() noexcept {
+  if (dirty_.empty()) return;
+  IntrusiveList<EventDrain, EventDrain> flushing;
+  flushing.take(dirty_);
+  while (!flushing.empty()) {
+    EventDrain& drain = flushing.pop_front();
+    try {
+      drain.flush();
+    } catch (...) {
+      log_.warning(kComponent, "drain failed", {{"error", describe(std::current_exception())}});
+      drain.fail(code_of(std::current_exception()));
+      continue;
+    }
+    if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
+    if (drain.closing_ && drain.empty() && drain.leases_ == 0) remove(drain.id_);
+  }
+}
+
+// From levels, once a turn: whoever was paused and resumed within it is told nothing.
+void LoopManager::announce_pauses() noexcept {
+  for (std::size_t i = 0; i < pause_changed_.size(); ++i) {
+    EventSource* changed = source(pause_changed_[i]);
+    if (changed == nullptr) continue;
+    changed->pause_listed_ = false;
+    if (changed->paused() == changed->pause_announced_) continue;
+    changed->pause_announced_ = changed->paused();
+    changed->on_pause_changed();
+  }
+  pause_changed_.clear();
+}
+
+void LoopManager::run_deferred() noexcept {
+  for (unsigned i = 0; i < kDeferredPerEvent && !deferred_.empty(); ++i) {
+    ++events_since_poll_;
+    deferred_.pop_front().run();
+  }
+}
+
+void LoopManager::poll(TimePoint until) noexcept {
+  ++counters_.polls;
+  events_since_poll_ = 0;
+  const TimePoint next_timer = timers_due_ ? TimePoint::min() : timers_.next();
+  try {
+    poller_->wait(std::min(until, next_timer));
+  } catch (...) {
+    log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}});
+    aborted_ = true;
+    stop(1);
+    return;
+  }
+  take_remote();
+  if (next_timer != kNever) timers_due_ = timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
+  last_coarse_ = last_poll_ = poller_->coarse_now();
+}
+
+bool LoopManager::poll_is_due() const noexcept {
+  return events_since_poll_ >= options_.events_per_turn || last_coarse_ - last_poll_ > options_.time_per_turn;
+}
+
+bool LoopManager::work_left() const noexcept {
+  return !ready_.empty() || !deferred_.empty() || !dirty_.empty() || timers_due_;
+}
+
+bool LoopManager::all_flushed() const noexcept {
+  return std::all_of(drains_.slots.begin(), drains_.slots.end(),
+                     [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
+}
+
+bool LoopManager::anything_to_wait_for() noexcept {
+  return sources_.count > background_sources_ || holds_ != 0 || timers_.next() != kNever || !all_flushed();
+}
+
+// --- running ---
+
+EventRef LoopManager::wait(Duration timeout) {
+  const TimePoint deadline = timeout == Duration::max() ? kNever : deadline_after(now(), timeout);
+  for (;;) {
+    if (!deferred_.empty()) run_deferred();
+    if (!in_turn_) begin_turn();
+    if (EventRef event = next_event()) return event;
+    end_turn();
+    if (stopping_) return nullptr;
+    if (work_left()) {
+      if (timers_due_ || poll_is_due()) poll(TimePoint::min());
+      continue;
+    }
+    if (!anything_to_wait_for()) return nullptr;
+    if (deadline != kNever && now() >= deadline) return nullptr;
+    poll(deadline);
+  }
+}
+
+int LoopManager::run() {
+  stopping_ = stop_announced_ = aborted_ = false;
+  exit_code_ = 0;
+  flush_deadline_ = kNever;
+  lifecycle_.process_init(*this);
+  last_coarse_ = last_poll_ = poller_->coarse_now();
+  while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
+  end_turn();
+  announce_stop();
+  while (!aborted_ && !all_flushed() && now() < flush_deadline_) {
+    poll(flush_deadline_);
+    end_turn();
+  }
+  if (!aborted_ && !all_flushed()) log_.warning(kComponent, "ended with output that its readers did not take in time");
+  lifecycle_.process_exit(*this, exit_code_);
+  return exit_code_;
+}
+
+void LoopManager::announce_stop() noexcept {
+  if (std::exchange(stop_announced_, true)) return;
+  flush_deadline_ = deadline_after(now(), options_.flush_timeout);
+  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
+    if (EventSource* source = sources_.slots[i].item) source->on_stopping();
+  }
+}
+
+void LoopManager::stop(int exit_code) noexcept {
+  if (std::exchange(stopping_, true)) return;
+  exit_code_ = exit_code;
+  poller_->wake();
+}
+
+void LoopManager::attach() {
+  stopping_ = stop_announced_ = aborted_ = false;
+  exit_code_ = 0;
+  poller_->drive([this] { return driven_turn(); });
+  attached_ = true;
+  last_coarse_ = last_poll_ = poller_->coarse_now();
+  poller_->set_active(anything_to_wait_for());
+  lifecycle_.process_init(*this);
+}
+
+void LoopManager::detach() noexcept {
+  if (!std::exchange(attached_, false)) return;
+  poller_->set_active(false);
+  poller_->drive(nullptr);
+  lifecycle_.process_exit(*this, exit_code_);
+}
+
+TimePoint LoopManager::driven_turn() noexcept {
+  take_remote();
+  if (timers_.next() != kNever) timers_due_ = timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
+  last_coarse_ = last_poll_ = poller_->coarse_now();
+  if (!deferred_.empty()) run_deferred();
+  begin_turn();
+  while (EventRef event = next_event()) {
+    dispatch(std::move(event));
+    if (!deferred_.empty()) run_deferred();
+  }
+  end_turn();
+  if (stopping_) {
+    announce_stop();
+    if (aborted_ || all_flushed() || now() >= flush_deadline_) {
+      detach();
+      return kNever;
+    }
+    return flush_deadline_;
+  }
+  poller_->set_active(anything_to_wait_for());
+  return work_left() ? TimePoint::min() : timers_.next();
+}
+
+// --- one event ---
+
+void LoopManager::dispatch(EventRef event) noexcept {
+  ++counters_.events;
+  ++events_since_poll_;
+  const TimePoint began = last_coarse_;
+  lifecycle_.event_handle(*event);
+  handle(*event);
+  lifecycle_.event_done(*event);
+  last_coarse_ = poller_->coarse_now();
+  if (last_coarse_ - began > options_.slow_handler) report_slow(*event, last_coarse_ - began);
+}
+
+void LoopManager::handle(Event& event) noexcept {
+  if (event.deadline_ != kNever && now() >= event.deadline_) {
+    ++counters_.expired;
+    rescue(event, std::make_exception_ptr(std::system_error(make_error_code(Errc::DeadlineExceeded))));
+    return;
+  }
+  try {
+    event.handle();
+  } catch (...) {
+    const std::exception_ptr error = std::current_exception();
+    if (ends_loop(error)) return;
+    lifecycle_.event_error(event, error);
+    rescue(event, error);
+  }
+}
+
+void LoopManager::rescue(Event& event, const std::exception_ptr& error) noexcept {
+  try {
+    event.rescue(error);
+    ++counters_.rescued;
+  } catch (...) {
+    const std::exception_ptr second = std::current_exception();
+    if (ends_loop(second)) return;
+    ++counters_.failed;
+    report(event, second, "event not handled");
+  }
+}
+
+bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const CleanExit&) {
+    stop(0);
+    return true;
+  } catch (const AbortError& abort) {
+    log_.critical(kComponent, "aborted", {{"error", abort.what()}});
+    aborted_ = true;
+    exit_code_ = 1;
+    stopping_ = true;
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept try {
+  log_.error(kComponent, message,
+             {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}}, event.correlation_id());
+} catch (...) {
+}
+
+void LoopManager::report_slow(const Event& event, Duration took) noexcept {
+  ++counters_.slow;
+  log_.warning(kComponent, "slow handler",
+               {{"event", event.name()},
+                {"event_id", event.id()},
+                {"milliseconds", std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}}},
+               event.correlation_id());
+}
+
+std::vector<LoopManager::Waiting> LoopManager::waiting() const {
+  std::vector<Waiting> all;
+  for (const auto& slot : sources_.slots) {
+    if (slot.item == nullptr) continue;
+    all.push_back({slot.item->name(), slot.item->paused() ? "paused" : slot.item->ready_ ? "ready" : "waiting", 0});
+  }
+  for (const auto& slot : drains_.slots) {
+    if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
+    all.push_back({slot.item->name(), slot.item->congested() ? "congested" : slot.item->empty() ? "empty" : "pending",
+                   slot.item->pending_bytes()});
+  }
+  return all;
+}
+
+}  // namespace snowfox
