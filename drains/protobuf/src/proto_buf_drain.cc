@@ -1,0 +1,30 @@
+#include <snowfox/drains/proto_buf_drain.h>
+
+#include <google/protobuf/message_lite.h>
+
+#include <cstdint>
+#include <utility>
+
+#include <snowfox/core/error.h>
+
+namespace snowfox {
+
+ProtoBufDrain::ProtoBufDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks,
+                             std::size_t max_frame_bytes)
+    : StreamDrain(loop, std::move(channel), watermarks), max_frame_bytes_(max_frame_bytes) {}
+
+void ProtoBufDrain::enqueue(const google::protobuf::MessageLite& message) {
+  const std::size_t size = message.ByteSizeLong();
+  if (size > max_frame_bytes_) {
+    throw ProtocolError(Errc::FrameTooLarge, "a " + message.GetTypeName() + " of " + std::to_string(size) +
+                                                 " bytes, at most " + std::to_string(max_frame_bytes_) +
+                                                 " are allowed");
+  }
+  const std::span<std::byte> room = reserve(kHeaderBytes + size);
+  if (room.empty()) return;
+  for (std::size_t i = 0; i < kHeaderBytes; ++i) room[i] = static_cast<std::byte>(size >> (8 * (kHeaderBytes - 1 - i)));
+  message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(room.data() + kHeaderBytes));
+  commit(kHeaderBytes + size);
+}
+
+}  // namespace snowfox

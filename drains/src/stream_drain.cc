@@ -1,0 +1,186 @@
+#include <snowfox/drains/stream_drain.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <snowfox/core/error.h>
+#include <snowfox/core/loop_manager.h>
+
+namespace snowfox {
+namespace {
+
+/// More buffers than this wait for the next write.
+constexpr std::size_t kGatheredBuffers = 64;
+
+std::size_t next_buffer_bytes(std::size_t pending) noexcept {
+  const std::size_t block = pending < BufferPool::kSmall    ? BufferPool::kSmall
+                            : pending < BufferPool::kMedium ? BufferPool::kMedium
+                                                            : BufferPool::kLarge;
+  return block - sizeof(Buffer);
+}
+
+}  // namespace
+
+/// Runs while data waits that the kernel does not take, and looks whether any of it was taken meanwhile.
+struct StreamDrain::Stall final : Timer {
+  explicit Stall(StreamDrain& watched) : drain(watched) {}
+
+  StreamDrain& drain;
+  std::uint64_t flushed_before = 0;
+
+  void begin() noexcept {
+    if (armed() || drain.watermarks().stall_timeout <= Duration::zero()) return;
+    flushed_before = drain.flushed_bytes_;
+    drain.loop().arm(*this, drain.watermarks().stall_timeout);
+  }
+
+ private:
+  void expire() noexcept override {
+    if (drain.flushed_bytes_ == flushed_before) return drain.fail(Errc::DrainStalled);
+    begin();
+  }
+};
+
+StreamDrain::StreamDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks)
+    : EventDrain(loop, watermarks), channel_(std::move(channel)) {
+  channel_->set_drain(this);
+}
+
+StreamDrain::~StreamDrain() { StreamDrain::on_removed(); }
+
+std::string StreamDrain::name() const { return "stream on descriptor " + std::to_string(fd()); }
+
+void StreamDrain::on_removed() noexcept {
+  stall_.reset();
+  clear();
+  if (!channel_) return;
+  if (channel_->drain() == this) {
+    channel_->set_drain(nullptr);
+    channel_->watch_write(false);
+  }
+  channel_.reset();
+}
+
+void StreamDrain::clear() noexcept {
+  while (first_ != nullptr) {
+    Buffer* buffer = first_;
+    first_ = buffer->next;
+    loop().buffers().give_back(buffer);
+  }
+  last_ = nullptr;
+  removed(pending_bytes());
+}
+
+void StreamDrain::fail(std::error_code error) noexcept {
+  // Both are told, the source last: it may already make the event that says so.
+  const ChannelRef channel = channel_;
+  if (!channel) return;
+  loop().remove(id());
+  channel->fail_source(error);
+}
+
+bool StreamDrain::refuses(std::size_t bytes) noexcept {
+  if (!overflown_ && channel_ && pending_bytes() + bytes <= watermarks().hard_limit) return false;
+  loop().counters().dropped_bytes += bytes;
+  if (channel_ && !overflown_) {
+    overflown_ = true;
+    added(0);  // so that flush() ends it
+  }
+  return true;
+}
+
+Buffer& StreamDrain::room_for(std::size_t bytes) {
+  if (last_ != nullptr && last_->free_space().size() >= bytes) return *last_;
+  Buffer* buffer = loop().buffers().lend(std::max(bytes, next_buffer_bytes(pending_bytes())));
+  if (last_ == nullptr) {
+    first_ = buffer;
+  } else {
+    last_->next = buffer;
+  }
+  last_ = buffer;
+  return *buffer;
+}
+
+void StreamDrain::enqueue(std::span<const std::byte> bytes) {
+  if (bytes.empty() || refuses(bytes.size())) return;
+  std::size_t left = bytes.size();
+  while (left != 0) {
+    const std::span<std::byte> room = room_for(std::min<std::size_t>(left, 1)).free_space();
+    const std::size_t part = std::min(left, room.size());
+    std::memcpy(room.data(), bytes.data() + (bytes.size() - left), part);
+    last_->filled(part);
+    left -= part;
+    added(part);
+  }
+}
+
+std::span<std::byte> StreamDrain::reserve(std::size_t bytes) {
+  if (refuses(bytes)) return {};
+  return room_for(bytes).free_space().first(bytes);
+}
+
+void StreamDrain::commit(std::size_t bytes) noexcept {
+  last_->filled(bytes);
+  added(bytes);
+}
+
+void StreamDrain::taken(std::size_t bytes) noexcept {
+  flushed_bytes_ += bytes;
+  removed(bytes);
+  while (first_ != nullptr) {
+    const std::size_t part = std::min(bytes, first_->size());
+    first_->consumed(part);
+    bytes -= part;
+    if (first_->size() != 0) return;
+    Buffer* empty = first_;
+    first_ = empty->next;
+    if (first_ == nullptr) last_ = nullptr;
+    loop().buffers().give_back(empty);
+  }
+}
+
+bool StreamDrain::flush() {
+  if (overflown_) {
+    fail(Errc::DrainOverflow);
+    return false;
+  }
+  while (!empty() && channel_) {
+    std::array<iovec, kGatheredBuffers> pieces;
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    for (Buffer* buffer = first_; buffer != nullptr && count < pieces.size(); buffer = buffer->next) {
+      if (buffer->size() == 0) continue;
+      pieces[count++] = {const_cast<std::byte*>(buffer->data().data()), buffer->size()};
+      bytes += buffer->size();
+    }
+    const std::span<const iovec> gathered(pieces.data(), count);
+    Io& io = channel_->io();
+    const ssize_t written = socket_ ? io.send(channel_->fd(), gathered) : io.write(channel_->fd(), gathered);
+    if (written == -ENOTSOCK && socket_) {
+      socket_ = false;
+      continue;
+    }
+    // A TCP connection under way says ENOTCONN or EAGAIN; it is writable when it stands or has failed.
+    if (written < 0 && written != -EAGAIN && written != -ENOBUFS) {
+      fail({static_cast<int>(-written), std::system_category()});
+      return false;
+    }
+    if (written > 0) taken(static_cast<std::size_t>(written));
+    if (written < static_cast<ssize_t>(bytes)) {
+      if (!channel_->watch_write(true)) {
+        fail(std::make_error_code(std::errc::io_error));
+        return false;
+      }
+      if (!stall_) stall_ = std::make_unique<Stall>(*this);
+      stall_->begin();
+      return false;
+    }
+  }
+  if (stall_) stall_->disarm();
+  if (channel_) channel_->watch_write(false);
+  return true;
+}
+
+}  // namespace snowfox

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <snowfox/core/event_source.h>
+
+namespace snowfox {
+
+/// Events that the program posts itself: to the loop it runs on, or from another thread.
+///
+/// Events posted on the loop's own thread cost no system call and no lock and are handled in the order they came, within
+/// the turn's budget. Those of another thread come in that thread's order. Until it is destroyed the loop waits for
+/// posts, so run() does not end by itself.
+class ManualSource final : public EventSource {
+ public:
+  static constexpr std::size_t kDefaultLimit = 1U << 20;
+
+  /// Must be made on the thread that runs the loop. `limit` is how many events may wait.
+  explicit ManualSource(LoopManager& loop, std::size_t limit = kDefaultLimit);
+
+  /// Hands `event` to the loop. False, and the event is destroyed, if `limit` events are waiting already.
+  /// May be called from any thread as long as the source lives.
+  bool post(EventRef event);
+  /// The same with an event that calls `function`.
+  template <typename F>
+    requires std::is_invocable_v<F&>
+  bool post(F&& function) {
+    return post(make_event(std::forward<F>(function)));
+  }
+
+  /// How many events wait. Only the loop's thread is told the exact number.
+  std::size_t size() const noexcept { return own_.size() + remote_size_.load(std::memory_order_relaxed); }
+
+  EventRef parse() override;
+  std::string name() const override { return "manual"; }
+
+ private:
+  /// A ring that grows by doubling and never shrinks: steady use allocates nothing.
+  class Ring {
+   public:
+    bool empty() const noexcept { return count_ == 0; }
+    std::size_t size() const noexcept { return count_; }
+    void push(EventRef event);
+    EventRef pop() noexcept;
+
+   private:
+    std::vector<EventRef> places_;  // a power of two
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
+  };
+
+  const std::thread::id thread_ = std::this_thread::get_id();
+  const std::size_t limit_;
+  Ring own_;
+
+  std::mutex mutex_;
+  std::vector<EventRef> remote_;  // guarded by mutex_
+  std::atomic<std::size_t> remote_size_{0};
+};
+
+}  // namespace snowfox

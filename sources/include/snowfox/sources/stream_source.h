@@ -1,0 +1,92 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include <snowfox/core/buffer.h>
+#include <snowfox/core/channel.h>
+#include <snowfox/core/event_source.h>
+
+namespace snowfox {
+
+/// How long a connection may be silent. Zero: for ever.
+struct StreamOptions {
+  /// Nothing at all is received for so long: closed with Errc::IdleTimeout.
+  Duration idle_timeout = Duration::zero();
+  /// A frame is begun and not completed for so long, however busily its bytes trickle: closed with Errc::FrameTimeout.
+  Duration frame_timeout = std::chrono::seconds(60);
+};
+
+/// The bytes of a connection, turned into events by a protocol.
+///
+/// A protocol derives from this and parses frames out of the receive buffer; reading is done here: one read a turn, into
+/// a buffer that is lent for as long as something is in it. At the end - the peer has closed, a timeout, nonsense, the
+/// drain on the same channel failed - closed() makes the last event, and the source is removed from its loop. What the
+/// drain still has is flushed first if the peer has only closed its own side.
+class StreamSource : public EventSource {
+ public:
+  ~StreamSource() override;
+
+  EventRef parse() final;
+  int fd() const noexcept override { return channel_ ? channel_->fd() : -1; }
+  std::string name() const override;
+
+  /// Ends the connection as if `reason` had happened to it; what its drain still has is dropped unless `reason` is
+  /// Errc::EndOfStream. Nothing more is parsed.
+  void close(std::error_code reason) noexcept;
+  bool open() const noexcept { return !reason_; }
+
+  /// Takes `bytes` as if they had been received: for tests, and for protocols inside others.
+  void feed(std::span<const std::byte> bytes);
+
+  /// Bytes received in all.
+  std::uint64_t received_bytes() const noexcept { return received_bytes_; }
+  /// Who is at the other end of a Unix socket; nothing for TCP.
+  std::optional<PeerCredentials> peer_credentials() const;
+
+ protected:
+  /// `options` is borrowed and must outlive the source; many sources share one. Null: the defaults. A null `channel`
+  /// makes a source that reads nothing, for protocols that run inside another, or in tests; feed() it.
+  StreamSource(LoopManager& loop, ChannelRef channel, const StreamOptions* options = nullptr);
+
+  const ChannelRef& channel() const noexcept { return channel_; }
+
+ private:
+  /// The event of the first frame in `received`, consumed from its front; null if there is no whole frame yet. Frames
+  /// without an event are consumed on the way. `received` is never empty. Throws ProtocolError if the bytes make no
+  /// sense, which closes the connection.
+  virtual EventRef parse_frame(ReceiveBuffer& received) = 0;
+  /// The event that tells why the connection is over, or null for none: Errc::EndOfStream if the peer closed it in
+  /// order. Called once.
+  virtual EventRef closed(std::error_code) { return nullptr; }
+
+  void on_readable() noexcept override;
+  void on_pause_changed() noexcept override;
+  void on_removed() noexcept override;
+  void fail(std::error_code error) noexcept override { close(error); }
+
+  struct Silence;
+  void read();
+  void watch() noexcept;
+  void await_rest();
+  EventRef finish();
+
+  ChannelRef channel_;
+  ReceiveBuffer buffer_;
+  const StreamOptions* options_;
+  std::unique_ptr<Silence> silence_;  // only if a timeout is running, or was
+  std::uint64_t received_bytes_ = 0;
+  std::error_code reason_;  // set: it is over
+  bool readable_ = false;
+  bool unparsed_ = false;  // the buffer may hold a whole frame
+  bool socket_ = true;     // until it says that it is none
+  bool finished_ = false;
+};
+
+}  // namespace snowfox

@@ -1,0 +1,149 @@
+#include <snowfox/sources/listener_source.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/core/timer.h>
+
+namespace snowfox {
+namespace {
+
+constexpr std::string_view kComponent = "listener";
+constexpr Duration kRetry = std::chrono::milliseconds(100);
+
+class ConnectionEvent final : public Event {
+ public:
+  ConnectionEvent(const ListenerSource::OnConnection& on_connection, ListenerSource::Connection connection)
+      : on_connection_(on_connection), connection_(std::move(connection)) {}
+  void handle() override { on_connection_(std::move(connection_)); }
+
+ private:
+  const ListenerSource::OnConnection& on_connection_;
+  ListenerSource::Connection connection_;
+};
+
+}  // namespace
+
+struct ListenerSource::Retry final : Timer {
+  explicit Retry(ListenerSource& listener) : listener_(listener) {}
+
+ private:
+  void expire() noexcept override { listener_.watch(); }
+  ListenerSource& listener_;
+};
+
+ListenerSource::ListenerSource(LoopManager& loop, const Address& address, const ListenerOptions& options,
+                               OnConnection on_connection)
+    : EventSource(loop),
+      address_(address),
+      options_(options),
+      on_connection_(std::move(on_connection)),
+      count_(std::make_shared<ConnectionCount>()),
+      channel_(Channel::make(loop, loop.io().listen(address, options))),
+      retry_(std::make_unique<Retry>(*this)) {
+  begin();
+}
+
+ListenerSource::ListenerSource(LoopManager& loop, Handover from, const ListenerOptions& options,
+                               OnConnection on_connection)
+    : EventSource(loop),
+      address_(from.address),
+      options_(options),
+      on_connection_(std::move(on_connection)),
+      count_(from.connections ? std::move(from.connections) : std::make_shared<ConnectionCount>()),
+      channel_(Channel::make(loop, std::move(from.descriptor))),
+      retry_(std::make_unique<Retry>(*this)) {
+  begin();
+}
+
+ListenerSource::~ListenerSource() { close(); }
+
+void ListenerSource::begin() {
+  channel_->set_source(this);
+  // Whoever closes a connection may be in the middle of anything: look again soon, not now.
+  count_->one_closed = [this] {
+    if (channel_) loop().arm(*retry_, Duration::zero());
+  };
+  watch();
+}
+
+Address ListenerSource::local_address() const { return loop().io().local_address(fd()); }
+
+void ListenerSource::watch() noexcept {
+  if (channel_) channel_->watch_read(!paused() && !full() && !retry_->armed());
+}
+
+ListenerSource::Handover ListenerSource::hand_over() noexcept {
+  Handover handover{channel_ ? channel_->release() : Descriptor(), address_, count_};
+  count_->one_closed = nullptr;
+  channel_.reset();
+  retry_->disarm();
+  return handover;
+}
+
+void ListenerSource::close() noexcept {
+  if (!channel_) return;
+  // First the file, then the socket: in the other order another process might have made the file its own in between.
+  const std::string path(address_.path());
+  struct stat status{};
+  if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
+  channel_->set_source(nullptr);
+  count_->one_closed = nullptr;
+  retry_->disarm();
+  channel_.reset();
+}
+
+void ListenerSource::pause_for_descriptors(int error) noexcept {
+  loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
+                       {{"address", address_.str()}, {"error", std::generic_category().message(error)},
+                        {"connections", count_->open}});
+  loop().arm(*retry_, kRetry);
+  watch();
+}
+
+EventRef ListenerSource::parse() {
+  while (channel_) {
+    if (full()) {
+      if (!std::exchange(said_full_, true)) {
+        loop().log().warning(kComponent, "connection limit reached: further ones wait",
+                             {{"address", address_.str()}, {"connections", count_->open}});
+      }
+      watch();
+      return nullptr;
+    }
+    said_full_ = false;
+    Connection connection;
+    const int accepted = loop().io().accept(channel_->fd(), connection.peer);
+    if (accepted >= 0) {
+      ++accepted_;
+      connection.channel = Channel::make(loop(), Descriptor(loop().io(), accepted));
+      connection.channel->count_in(count_);
+      return std::make_unique<ConnectionEvent>(on_connection_, std::move(connection));
+    }
+    switch (-accepted) {
+      case EAGAIN:
+        return nullptr;
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        pause_for_descriptors(-accepted);
+        return nullptr;
+      case EBADF:
+      case EINVAL:
+      case ENOTSOCK:
+      case EOPNOTSUPP:
+        throw std::system_error(-accepted, std::system_category(), "accept on " + address_.str());
+      default:
+        continue;  // that connection was gone before it was accepted: accept(2) passes on its network errors
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace snowfox

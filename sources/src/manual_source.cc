@@ -1,0 +1,61 @@
+#include <snowfox/sources/manual_source.h>
+
+#include <algorithm>
+
+namespace snowfox {
+
+void ManualSource::Ring::push(EventRef event) {
+  if (count_ == places_.size()) {
+    constexpr std::size_t kFirst = 64;
+    std::vector<EventRef> larger(std::max(kFirst, 2 * places_.size()));
+    for (std::size_t i = 0; i < count_; ++i) larger[i] = std::move(places_[(first_ + i) & (places_.size() - 1)]);
+    places_.swap(larger);
+    first_ = 0;
+  }
+  places_[(first_ + count_) & (places_.size() - 1)] = std::move(event);
+  ++count_;
+}
+
+EventRef ManualSource::Ring::pop() noexcept {
+  EventRef event = std::move(places_[first_]);
+  first_ = (first_ + 1) & (places_.size() - 1);
+  --count_;
+  return event;
+}
+
+ManualSource::ManualSource(LoopManager& loop, std::size_t limit) : EventSource(loop), limit_(limit) {}
+
+bool ManualSource::post(EventRef event) {
+  if (std::this_thread::get_id() == thread_) {
+    if (size() >= limit_) return false;
+    own_.push(std::move(event));
+    ready();
+    return true;
+  }
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (remote_.size() >= limit_) return false;
+    first = remote_.empty();
+    remote_.push_back(std::move(event));
+    remote_size_.store(remote_.size(), std::memory_order_release);
+  }
+  // One wake-up for all that come until the loop has looked.
+  if (first) ready_from_any_thread();
+  return true;
+}
+
+EventRef ManualSource::parse() {
+  if (remote_size_.load(std::memory_order_acquire) != 0) {
+    std::vector<EventRef> given;
+    {
+      const std::lock_guard lock(mutex_);
+      given.swap(remote_);
+      remote_size_.store(0, std::memory_order_release);
+    }
+    for (EventRef& event : given) own_.push(std::move(event));
+  }
+  return own_.empty() ? nullptr : own_.pop();
+}
+
+}  // namespace snowfox

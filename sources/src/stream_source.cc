@@ -1,0 +1,176 @@
+#include <snowfox/sources/stream_source.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <snowfox/core/error.h>
+#include <snowfox/core/event_drain.h>
+#include <snowfox/core/loop_manager.h>
+
+namespace snowfox {
+namespace {
+
+const StreamOptions kDefaults;
+
+/// The peer may still read what was written to it.
+bool peer_only_finished(std::error_code reason) noexcept {
+  return reason == Errc::EndOfStream || reason == Errc::TruncatedFrame;
+}
+
+}  // namespace
+
+/// Watches for silence. Bytes that come only move times here; the timer is armed anew when it has expired, so a busy
+/// connection costs its timers nothing.
+struct StreamSource::Silence final : Timer {
+  explicit Silence(StreamSource& watched) : source(watched) {}
+
+  StreamSource& source;
+  TimePoint last_received{};
+  TimePoint frame_deadline = kNever;
+
+  TimePoint idle_deadline() const noexcept {
+    const Duration timeout = source.options_->idle_timeout;
+    return timeout == Duration::zero() ? kNever : deadline_after(last_received, timeout);
+  }
+  void arm_for(TimePoint deadline) noexcept {
+    if (!armed() || deadline < this->deadline()) source.loop().arm(*this, deadline);
+  }
+
+ private:
+  void expire() noexcept override {
+    const TimePoint now = source.loop().now();
+    if (source.paused()) {
+      // It is we who do not listen.
+      last_received = now;
+      if (frame_deadline != kNever) frame_deadline = deadline_after(now, source.options_->frame_timeout);
+    }
+    if (now >= frame_deadline) return source.close(Errc::FrameTimeout);
+    if (now >= idle_deadline()) return source.close(Errc::IdleTimeout);
+    source.loop().arm(*this, std::min(frame_deadline, idle_deadline()));
+  }
+};
+
+StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOptions* options)
+    : EventSource(loop),
+      channel_(std::move(channel)),
+      buffer_(loop.buffers()),
+      options_(options != nullptr ? options : &kDefaults) {
+  if (!channel_) return;
+  channel_->set_source(this);
+  watch();
+  if (options_->idle_timeout != Duration::zero()) {
+    silence_ = std::make_unique<Silence>(*this);
+    silence_->last_received = loop.now();
+    silence_->arm_for(silence_->idle_deadline());
+  }
+}
+
+StreamSource::~StreamSource() { StreamSource::on_removed(); }
+
+std::optional<PeerCredentials> StreamSource::peer_credentials() const {
+  return channel_ ? channel_->io().peer_credentials(channel_->fd()) : std::nullopt;
+}
+
+std::string StreamSource::name() const { return "stream on descriptor " + std::to_string(fd()); }
+
+void StreamSource::watch() noexcept {
+  if (channel_ && !channel_->watch_read(!paused() && open())) close(std::make_error_code(std::errc::io_error));
+}
+
+void StreamSource::on_readable() noexcept {
+  readable_ = true;
+  ready();
+}
+
+void StreamSource::on_pause_changed() noexcept { watch(); }
+
+void StreamSource::on_removed() noexcept {
+  silence_.reset();
+  if (!channel_) return;
+  if (channel_->source() == this) {
+    channel_->set_source(nullptr);
+    channel_->watch_read(false);
+  }
+  channel_.reset();
+}
+
+void StreamSource::close(std::error_code reason) noexcept {
+  if (reason_) return;
+  reason_ = reason;
+  if (channel_) channel_->watch_read(false);
+  ready_to_end();
+}
+
+void StreamSource::feed(std::span<const std::byte> bytes) {
+  buffer_.append(bytes);
+  received_bytes_ += bytes.size();
+  unparsed_ = !buffer_.empty();
+  ready();
+}
+
+EventRef StreamSource::parse() {
+  for (;;) {
+    if (reason_) return finish();
+    if (unparsed_) {
+      const std::size_t before = buffer_.data().size();
+      EventRef event = parse_frame(buffer_);
+      const std::size_t after = buffer_.data().size();
+      if (after != before && silence_) silence_->frame_deadline = kNever;
+      unparsed_ = event != nullptr && after != 0;
+      if (event != nullptr) return event;
+      if (reason_) continue;
+    }
+    if (!readable_) {
+      await_rest();
+      return nullptr;
+    }
+    readable_ = false;
+    read();
+  }
+}
+
+void StreamSource::read() {
+  const std::span<std::byte> room = buffer_.prepare();
+  const ssize_t count = socket_ ? channel_->io().receive(channel_->fd(), room) : channel_->io().read(channel_->fd(), room);
+  if (count > 0) {
+    buffer_.filled(static_cast<std::size_t>(count));
+    received_bytes_ += static_cast<std::size_t>(count);
+    unparsed_ = true;
+    if (silence_) silence_->last_received = loop().poller().coarse_now();
+  } else if (count == 0) {
+    close(buffer_.empty() ? Errc::EndOfStream : Errc::TruncatedFrame);
+  } else if (count == -ENOTSOCK && socket_) {
+    socket_ = false;
+    readable_ = true;
+  } else if (count != -EAGAIN) {
+    close({static_cast<int>(-count), std::system_category()});
+  }
+}
+
+// What is left is the beginning of a frame: its rest has to come in time.
+void StreamSource::await_rest() {
+  buffer_.settle();
+  if (buffer_.empty() || options_->frame_timeout == Duration::zero() || !channel_) return;
+  if (!silence_) silence_ = std::make_unique<Silence>(*this);
+  if (silence_->frame_deadline != kNever) return;
+  silence_->frame_deadline = deadline_after(loop().now(), options_->frame_timeout);
+  silence_->arm_for(silence_->frame_deadline);
+}
+
+EventRef StreamSource::finish() {
+  if (std::exchange(finished_, true)) return nullptr;
+  EventRef last = closed(reason_);
+  if (EventDrain* drain = channel_ ? channel_->drain() : nullptr) {
+    if (peer_only_finished(reason_)) {
+      drain->close_when_empty();
+    } else {
+      loop().remove(drain->id());
+    }
+  }
+  buffer_.clear();
+  loop().remove(id());
+  return last;
+}
+
+}  // namespace snowfox
