@@ -15,12 +15,12 @@ EventDrain::~EventDrain() { loop_.detach_drain(*this); }
 
 void EventDrain::bind(SourceId source) {
   if (bound_ == source) return;
+  if (more_bound_ && std::find(more_bound_->begin(), more_bound_->end(), source) != more_bound_->end()) return;
   if (bound_ == kNoSource || loop_.source(bound_) == nullptr) {
     bound_ = source;
   } else {
     if (!more_bound_) more_bound_ = std::make_unique<std::vector<SourceId>>();
     std::erase_if(*more_bound_, [this](SourceId id) { return loop_.source(id) == nullptr; });
-    if (std::find(more_bound_->begin(), more_bound_->end(), source) != more_bound_->end()) return;
     more_bound_->push_back(source);
   }
   if (!congested_) return;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cmath>
 #include <unordered_map>
 #include <vector>
 
@@ -36,14 +37,21 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return length;
 }
 
+/// The front of `text`, at most `most` bytes, that ends between two characters.
+std::string_view front_of(std::string_view text, std::size_t most) noexcept {
+  if (text.size() <= most) return text;
+  constexpr std::size_t kLongest = 4;
+  for (std::size_t cut = most; cut != 0 && cut + kLongest > most; --cut) {
+    if ((static_cast<unsigned char>(text[cut]) & 0xc0) != 0x80) return text.substr(0, cut);
+  }
+  return text.substr(0, most);  // no UTF-8 anyway
+}
+
 /// What JSON strings need, which is also what keeps a text line one line: control characters, quotes and backslashes
 /// escaped, what is no UTF-8 replaced.
 void append_escaped(Line& line, std::string_view text) {
-  bool cut = false;
-  if (text.size() > kMaxValueBytes) {
-    text = text.substr(0, kMaxValueBytes);
-    cut = true;
-  }
+  const bool cut = text.size() > kMaxValueBytes;
+  text = front_of(text, kMaxValueBytes);
   while (!text.empty()) {
     const char c = text.front();
     const std::size_t length = utf8_length(text);
@@ -88,6 +96,11 @@ void append_value(Line& line, const LogField::Value& value, LogFormat format) {
     line.push_back('"');
     append_escaped(line, *text);
     line.push_back('"');
+    return;
+  }
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number)) {
+    // JSON has no such number.
+    append(line, format == LogFormat::Json ? "null" : std::isnan(*number) ? "nan" : *number > 0 ? "inf" : "-inf");
     return;
   }
   std::visit(
@@ -150,19 +163,20 @@ void format_record(Line& line, const LogRecord& record, LogFormat format) {
   if (format == LogFormat::Text) {
     format_text(line, record);
     if (line.size() > kMaxLineBytes - 1) {
-      line.resize(kMaxLineBytes - 4);
+      line.resize(front_of({line.data(), line.size()}, kMaxLineBytes - 4).size());
       append(line, "…");
     }
     return;
   }
   format_json(line, record);
   if (line.size() > kMaxLineBytes - 1) {
-    // Cut in the middle it would be no JSON: its fields go, and it says so.
+    // Cut in the middle it would be no JSON: its fields go, and it says so. A byte takes six at most, escaped.
     line.clear();
     const LogField cut("fields_dropped", std::uint64_t{record.fields.size()});
     LogRecord shorter = record;
     shorter.fields = {&cut, 1};
-    shorter.message = shorter.message.substr(0, kMaxValueBytes);
+    shorter.component = front_of(shorter.component, kMaxLineBytes / 64);
+    shorter.message = front_of(shorter.message, kMaxLineBytes / 8);
     format_json(line, shorter);
   }
 }

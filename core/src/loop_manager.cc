@@ -113,7 +113,10 @@ LoopManager::~LoopManager() {
 EventSource* LoopManager::source(SourceId id) const noexcept { return sources_.find(static_cast<std::uint64_t>(id)); }
 EventDrain* LoopManager::drain(DrainId id) const noexcept { return drains_.find(static_cast<std::uint64_t>(id)); }
 
-void LoopManager::attach_source(EventSource& source) { source.id_ = SourceId{sources_.add(source)}; }
+void LoopManager::attach_source(EventSource& source) {
+  source.id_ = SourceId{sources_.add(source)};
+  keep_awake();
+}
 void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
 
 void LoopManager::detach_source(EventSource& source) noexcept {
@@ -233,9 +236,9 @@ EventRef LoopManager::ask(EventSource& source) noexcept {
 // Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
 // becomes ready meanwhile is for the next turn, so a turn ends.
 EventRef LoopManager::next_event() noexcept {
-  for (;;) {
+  while (!stopping_) {
     if (current_ == nullptr) {
-      if (turn_.empty() || stopping_) return nullptr;
+      if (turn_.empty()) return nullptr;
       current_ = &turn_.front();
       turn_events_ = 0;
       source_began_ = last_coarse_;
@@ -263,6 +266,7 @@ EventRef LoopManager::next_event() noexcept {
       current_ = nullptr;
     }
   }
+  return nullptr;
 }
 
 void LoopManager::end_turn() noexcept {
@@ -285,8 +289,12 @@ void LoopManager::flush_dirty() noexcept {
     try {
       drain.flush();
     } catch (...) {
-      log_.warning(kComponent, "drain failed", {{"error", describe(std::current_exception())}});
-      drain.fail(code_of(std::current_exception()));
+      const std::exception_ptr error = std::current_exception();
+      try {
+        log_.warning(kComponent, "drain failed", {{"drain", drain.name()}, {"error", describe(error)}});
+      } catch (...) {
+      }
+      drain.fail(code_of(error));
       continue;
     }
     if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
@@ -336,7 +344,7 @@ bool LoopManager::poll_is_due() const noexcept {
 }
 
 bool LoopManager::work_left() const noexcept {
-  return !ready_.empty() || !deferred_.empty() || !dirty_.empty() || timers_due_;
+  return !ready_.empty() || !deferred_.empty() || !dirty_.empty() || !pause_changed_.empty() || timers_due_;
 }
 
 bool LoopManager::all_flushed() const noexcept {
@@ -351,8 +359,8 @@ bool LoopManager::anything_to_wait_for() noexcept {
 // --- running ---
 
 EventRef LoopManager::wait(Duration timeout) {
-  const TimePoint deadline = timeout == Duration::max() ? kNever : deadline_after(now(), timeout);
-  for (;;) {
+  TimePoint deadline = kNever;
+  for (bool polled = false;;) {
     if (!deferred_.empty()) run_deferred();
     if (!in_turn_) begin_turn();
     if (EventRef event = next_event()) return event;
@@ -363,8 +371,13 @@ EventRef LoopManager::wait(Duration timeout) {
       continue;
     }
     if (!anything_to_wait_for()) return nullptr;
-    if (deadline != kNever && now() >= deadline) return nullptr;
+    // The clock is read only now, when there is nothing to do; and what is ready is looked at once in any case.
+    if (timeout != Duration::max()) {
+      if (polled && now() >= deadline) return nullptr;
+      if (!polled) deadline = deadline_after(now(), timeout);
+    }
     poll(deadline);
+    polled = true;
   }
 }
 
@@ -375,15 +388,10 @@ int LoopManager::run() {
   lifecycle_.process_init(*this);
   last_coarse_ = last_poll_ = poller_->coarse_now();
   while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
-  end_turn();
+  const int exit_code = exit_code_;
   announce_stop();
-  while (!aborted_ && !all_flushed() && now() < flush_deadline_) {
-    poll(flush_deadline_);
-    end_turn();
-  }
-  if (!aborted_ && !all_flushed()) log_.warning(kComponent, "ended with output that its readers did not take in time");
-  lifecycle_.process_exit(*this, exit_code_);
-  return exit_code_;
+  while (!finished()) poll(work_left() ? TimePoint::min() : flush_deadline_);
+  return exit_code;
 }
 
 void LoopManager::announce_stop() noexcept {
@@ -391,6 +399,35 @@ void LoopManager::announce_stop() noexcept {
   flush_deadline_ = deadline_after(now(), options_.flush_timeout);
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
     if (EventSource* source = sources_.slots[i].item) source->on_stopping();
+  }
+  lifecycle_.process_exit(*this, exit_code_);
+}
+
+// A turn without events, after the last of those. True if nothing is left to do, or no time to do it in.
+bool LoopManager::finished() noexcept {
+  if (!aborted_ && !deferred_.empty()) run_deferred();
+  hush_ready();
+  end_turn();
+  const bool done = deferred_.empty() && all_flushed();
+  if (!aborted_ && !done && now() < flush_deadline_) return false;
+  if (!aborted_ && !all_flushed()) log_.warning(kComponent, "ended with output that its readers did not take in time");
+  for (const SourceId id : std::exchange(hushed_, {})) {
+    EventSource* found = source(id);
+    if (found == nullptr) continue;
+    found->resume();
+    if (found->ready_ && !found->paused() && !found->linked()) ready_.push_back(*found);
+  }
+  end_turn();
+  return true;
+}
+
+// Nobody is asked for events any more: a descriptor that can be read must not end each wait at once.
+void LoopManager::hush_ready() noexcept {
+  ready_.take(turn_);
+  while (!ready_.empty()) {
+    EventSource& hushed = ready_.pop_front();
+    hushed.pause();
+    hushed_.push_back(hushed.id());
   }
 }
 
@@ -406,7 +443,7 @@ void LoopManager::attach() {
   poller_->drive([this] { return driven_turn(); });
   attached_ = true;
   last_coarse_ = last_poll_ = poller_->coarse_now();
-  poller_->set_active(anything_to_wait_for());
+  keep_awake();
   lifecycle_.process_init(*this);
 }
 
@@ -414,27 +451,31 @@ void LoopManager::detach() noexcept {
   if (!std::exchange(attached_, false)) return;
   poller_->set_active(false);
   poller_->drive(nullptr);
-  lifecycle_.process_exit(*this, exit_code_);
+  if (!stop_announced_) lifecycle_.process_exit(*this, exit_code_);
 }
 
 TimePoint LoopManager::driven_turn() noexcept {
   take_remote();
-  if (timers_.next() != kNever) timers_due_ = timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
+  timers_due_ = timers_.next() != kNever && timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
   last_coarse_ = last_poll_ = poller_->coarse_now();
   if (!deferred_.empty()) run_deferred();
   begin_turn();
-  while (EventRef event = next_event()) {
+  while (attached_) {
+    EventRef event = next_event();
+    if (event == nullptr) break;
     dispatch(std::move(event));
     if (!deferred_.empty()) run_deferred();
   }
   end_turn();
+  if (!attached_) return kNever;
   if (stopping_) {
     announce_stop();
-    if (aborted_ || all_flushed() || now() >= flush_deadline_) {
+    if (finished()) {
       detach();
       return kNever;
     }
-    return flush_deadline_;
+    poller_->set_active(true);
+    return work_left() ? TimePoint::min() : flush_deadline_;
   }
   poller_->set_active(anything_to_wait_for());
   return work_left() ? TimePoint::min() : timers_.next();
@@ -445,7 +486,7 @@ TimePoint LoopManager::driven_turn() noexcept {
 void LoopManager::dispatch(EventRef event) noexcept {
   ++counters_.events;
   ++events_since_poll_;
-  const TimePoint began = last_coarse_;
+  const TimePoint began = poller_->coarse_now();
   lifecycle_.event_handle(*event);
   handle(*event);
   lifecycle_.event_done(*event);

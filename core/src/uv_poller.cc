@@ -78,9 +78,16 @@ struct UvPoller::Loop {
       throw;
     }
     timer->data = this;
-    if (!owned) uv_unref(reinterpret_cast<uv_handle_t*>(waker.get()));
+    // What keeps the program's own loop going is said by set_active() alone, with the waker.
+    unref_unless_owned(timer.get());
+    unref_unless_owned(waker.get());
   }
   ~Loop() { close(); }
+
+  template <typename UvType>
+  void unref_unless_owned(UvType* handle) noexcept {
+    if (!owned) uv_unref(reinterpret_cast<uv_handle_t*>(handle));
+  }
 
   void close() noexcept {
     stop_driving();
@@ -131,6 +138,7 @@ class UvPoller::Handle final : public PollHandle {
     if (status != 0) fail(status, "watch a descriptor");
     poll_.reset(poll.release());
     poll_->data = this;
+    loop_.unref_unless_owned(poll_.get());
   }
   ~Handle() override {
     if (always_ready_) std::replace(loop_.always_ready.begin(), loop_.always_ready.end(), this, static_cast<Handle*>(nullptr));
@@ -190,9 +198,8 @@ void UvPoller::Loop::start_driving(Turn new_turn) {
   after = make_handle<uv_check_t>("watch the loop", [this](uv_check_t* handle) { return uv_check_init(uv, handle); });
   again = make_handle<uv_idle_t>("watch the loop", [this](uv_idle_t* handle) { return uv_idle_init(uv, handle); });
   before->data = after->data = this;
-  // Housekeeping must not keep a finished loop alive.
-  uv_unref(reinterpret_cast<uv_handle_t*>(before.get()));
-  uv_unref(reinterpret_cast<uv_handle_t*>(after.get()));
+  unref_unless_owned(before.get());
+  unref_unless_owned(after.get());
   uv_prepare_start(before.get(), [](uv_prepare_t* handle) { static_cast<Loop*>(handle->data)->take_turn(); });
   uv_check_start(after.get(), [](uv_check_t* handle) { static_cast<Loop*>(handle->data)->take_turn(); });
 }
@@ -233,7 +240,11 @@ void UvPoller::wait(TimePoint until) {
     return;
   }
   loop_->set_timer(until, until == kNever ? TimePoint() : now());
+  // The program's own loop would not wait at all for what is not to keep it going.
+  const bool was_active = loop_->active;
+  set_active(true);
   uv_run(loop_->uv, UV_RUN_ONCE);
+  set_active(was_active);
 }
 
 TimePoint UvPoller::now() const noexcept { return clock_time(CLOCK_MONOTONIC); }

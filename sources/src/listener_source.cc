@@ -57,7 +57,8 @@ ListenerSource::ListenerSource(LoopManager& loop, Handover from, const ListenerO
       on_connection_(std::move(on_connection)),
       count_(from.connections ? std::move(from.connections) : std::make_shared<ConnectionCount>()),
       channel_(Channel::make(loop, std::move(from.descriptor))),
-      retry_(std::make_unique<Retry>(*this)) {
+      retry_(std::make_unique<Retry>(*this)),
+      remove_file_(from.remove_file) {
   begin();
 }
 
@@ -79,7 +80,7 @@ void ListenerSource::watch() noexcept {
 }
 
 ListenerSource::Handover ListenerSource::hand_over() noexcept {
-  Handover handover{channel_ ? channel_->release() : Descriptor(), address_, count_};
+  Handover handover{channel_ ? channel_->release() : Descriptor(), address_, count_, remove_file_};
   count_->one_closed = nullptr;
   channel_.reset();
   retry_->disarm();
@@ -91,11 +92,17 @@ void ListenerSource::close() noexcept {
   // First the file, then the socket: in the other order another process might have made the file its own in between.
   const std::string path(address_.path());
   struct stat status{};
-  if (!path.empty() && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
+  const bool ours = remove_file_ && !path.empty();
+  if (ours && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
   channel_->set_source(nullptr);
   count_->one_closed = nullptr;
   retry_->disarm();
   channel_.reset();
+}
+
+void ListenerSource::set_max_connections(std::size_t limit) noexcept {
+  options_.max_connections = limit;
+  watch();
 }
 
 void ListenerSource::pause_for_descriptors(int error) noexcept {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <type_traits>
@@ -30,38 +31,50 @@ class IdMap {
   IdMap& operator=(const IdMap&) = delete;
 
   /// Makes a T from `arguments` under `id`. Null, and nothing made, if there is one already.
-  /// Throws std::bad_alloc, std::length_error beyond 2^31 entries, or what making the T throws; nothing has changed then.
+  /// Throws std::bad_alloc, std::length_error beyond 2^31 entries, or what making the T throws; nothing has changed
+  /// then.
   template <typename... Arguments>
   T* insert(const CorrelationId& id, Arguments&&... arguments);
 
   /// Null if there is none.
   T* find(const CorrelationId& id) const noexcept {
     const std::size_t slot = slot_of(id);
-    return slot == kNoSlot ? nullptr : &entry(index_[slot].position).value;
+    return slot == kNoSlot ? nullptr : &entry(index_[slot].position).value();
   }
   /// False if there is none.
   bool erase(const CorrelationId& id) noexcept;
+  /// Erases a value that is in here.
+  void erase(T& value) noexcept;
   /// Erases the value and gives it to the caller; nothing if there is none.
   std::optional<T> take(const CorrelationId& id);
   void clear() noexcept;
 
+  /// The id of a value that is in here.
+  static const CorrelationId& id_of(const T& value) noexcept { return Entry::of(value).id; }
+  /// Says that `id` will be looked for or inserted soon: fetches what that will read first.
+  void prefetch(const CorrelationId& id) const noexcept {
+    if (index_ != nullptr) __builtin_prefetch(&index_[hash_of(id) & mask_]);
+  }
+
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
 
-  /// Calls `function(const CorrelationId&, T&)` for each, in no order that means anything. It may insert and erase; what
-  /// it inserts may or may not be visited.
+  /// Calls `function(const CorrelationId&, T&)` for each, in no order that means anything. It may insert and erase;
+  /// what it inserts may or may not be visited.
   template <typename Function>
   void for_each(Function&& function) const;
 
  private:
+  // The value comes first, so that the entry can be told from it.
   struct Entry {
-    Entry() noexcept {}
-    ~Entry() {}
+    alignas(T) std::array<std::byte, sizeof(T)> storage;
     CorrelationId id;
-    std::uint32_t next_free = kUsed;  // while it is free: the position of another that is
-    union {
-      T value;
-    };
+    std::uint32_t position = kNone;
+    std::uint32_t next_free = kNone;  // kUsed, or while it is free the position of another that is
+
+    T& value() noexcept { return *std::launder(reinterpret_cast<T*>(storage.data())); }
+    static Entry& of(T& value) noexcept { return reinterpret_cast<Entry&>(value); }
+    static const Entry& of(const T& value) noexcept { return reinterpret_cast<const Entry&>(value); }
   };
   struct Slot {
     std::uint32_t hash = 0;
@@ -96,8 +109,8 @@ class IdMap {
   std::unique_ptr<Slot[]> index_;
   std::size_t mask_ = 0;
   std::size_t size_ = 0;
-  std::uint32_t used_positions_ = 0;     // all below have been used at some time
-  std::uint32_t first_free_ = kNone;     // a list of those that are free again
+  std::uint32_t used_positions_ = 0;  // all below have been used at some time
+  std::uint32_t first_free_ = kNone;  // a list of those that are free again
   std::array<Entry*, 28> blocks_{};
 };
 
@@ -117,28 +130,35 @@ T* IdMap<T>::insert(const CorrelationId& id, Arguments&&... arguments) {
   if (index_ == nullptr || (size_ + 1) * 8 > (mask_ + 1) * 5) grow_index();
   const std::uint32_t position = free_position();
   Entry& place = entry(position);
-  std::construct_at(&place.value, std::forward<Arguments>(arguments)...);
+  T* value = std::construct_at(reinterpret_cast<T*>(place.storage.data()), std::forward<Arguments>(arguments)...);
   first_free_ = place.next_free;
   place.next_free = kUsed;
   place.id = id;
   index_[free_slot(hash_of(id))] = {hash_of(id), position};
   ++size_;
-  return &place.value;
+  return value;
 }
 
 template <typename T>
 bool IdMap<T>::erase(const CorrelationId& id) noexcept {
-  const std::size_t slot = slot_of(id);
-  if (slot == kNoSlot) return false;
-  const std::uint32_t position = index_[slot].position;
+  T* found = find(id);
+  if (found == nullptr) return false;
+  erase(*found);
+  return true;
+}
+
+template <typename T>
+void IdMap<T>::erase(T& value) noexcept {
+  Entry& gone = Entry::of(value);
+  std::size_t slot = hash_of(gone.id) & mask_;
+  while (index_[slot].position != gone.position) slot = (slot + 1) & mask_;
   close_gap(slot);
   --size_;
-  // Last, and the place is not free before: the destructor may call back.
-  Entry& gone = entry(position);
-  std::destroy_at(&gone.value);
+  // The destructor may call back: the entry is neither used nor free until it is done.
+  gone.next_free = kNone;
+  std::destroy_at(&value);
   gone.next_free = first_free_;
-  first_free_ = position;
-  return true;
+  first_free_ = gone.position;
 }
 
 template <typename T>
@@ -146,14 +166,13 @@ std::optional<T> IdMap<T>::take(const CorrelationId& id) {
   T* found = find(id);
   if (found == nullptr) return std::nullopt;
   std::optional<T> taken(std::move(*found));
-  erase(id);
+  erase(*found);
   return taken;
 }
 
 template <typename T>
 void IdMap<T>::clear() noexcept {
-  // The ids are copied: an entry's own goes with it.
-  for_each([this](CorrelationId id, T&) { erase(id); });
+  for_each([this](const CorrelationId&, T& value) { erase(value); });
 }
 
 template <typename T>
@@ -161,7 +180,7 @@ template <typename Function>
 void IdMap<T>::for_each(Function&& function) const {
   for (std::uint32_t position = 0; position < used_positions_; ++position) {
     Entry& visited = entry(position);
-    if (visited.next_free == kUsed) function(std::as_const(visited.id), visited.value);
+    if (visited.next_free == kUsed) function(std::as_const(visited.id), visited.value());
   }
 }
 
@@ -191,7 +210,7 @@ std::uint32_t IdMap<T>::free_position() {
   if (position == kMostEntries) throw std::length_error("IdMap holds 2^31 entries");
   const unsigned block = block_of(position);
   if (blocks_[block] == nullptr) blocks_[block] = std::allocator<Entry>().allocate(block_size(block));
-  std::construct_at(&entry(position))->next_free = kNone;
+  std::construct_at(&entry(position))->position = position;
   first_free_ = position;
   ++used_positions_;
   return position;

@@ -46,9 +46,11 @@ class Hook {
 
  private:
   void call(Arguments... arguments) {
-    // A function may add others or drop tokens while it runs: those added now are called from the next time on.
+    // A function may add others, drop tokens or call the hook again while it runs: those added now are called from the
+    // next time on.
     const std::size_t count = functions_.size();
     bool gone = false;
+    ++depth_;
     for (std::size_t i = 0; i < count; ++i) {
       if (auto function = functions_[i].lock()) {
         (*function)(arguments...);
@@ -56,16 +58,18 @@ class Hook {
         gone = true;
       }
     }
-    if (gone) std::erase_if(functions_, [](const auto& function) { return function.expired(); });
+    // A call further out still goes by its count.
+    if (--depth_ == 0 && gone) std::erase_if(functions_, [](const auto& function) { return function.expired(); });
   }
 
   std::vector<std::weak_ptr<Function>> functions_;
+  unsigned depth_ = 0;
 };
 
 /// The moments at which metrics, tracing and inspection can look on.
 struct Lifecycle {
   Hook<LoopManager&> process_init;                      ///< run() begins
-  Hook<LoopManager&, int> process_exit;                 ///< run() ends, with this exit code
+  Hook<LoopManager&, int> process_exit;                 ///< run() ends, with this exit code; drains are still flushed
   Hook<Event&> event_initialise;                        ///< the loop has taken hold of an event
   Hook<Event&> event_handle;                            ///< handle() is about to be called
   Hook<Event&, std::exception_ptr> event_error;         ///< handle() has thrown, before rescue()

@@ -138,9 +138,15 @@ class LoopManager {
   // --- time, and things to do soon ---
 
   TimePoint now() const noexcept { return poller_->now(); }
-  void arm(Timer& timer, TimePoint deadline) noexcept { timers_.arm(timer, deadline); }
-  void arm(Timer& timer, Duration wait) noexcept { timers_.arm(timer, deadline_after(now(), wait)); }
-  void defer(Deferred& deferred) noexcept { deferred_.push_back(deferred); }
+  void arm(Timer& timer, TimePoint deadline) noexcept {
+    timers_.arm(timer, deadline);
+    keep_awake();
+  }
+  void arm(Timer& timer, Duration wait) noexcept { arm(timer, deadline_after(now(), wait)); }
+  void defer(Deferred& deferred) noexcept {
+    deferred_.push_back(deferred);
+    keep_awake();
+  }
 
   /// Keeps run() from returning though no source and no timer is left, as work on another thread does; each call is to be
   /// followed by one of release().
@@ -221,6 +227,10 @@ class LoopManager {
   void poll(TimePoint until) noexcept;
   void take_remote() noexcept;
   bool poll_is_due() const noexcept;
+  /// There is something to do or to wait for: the program's own loop takes one more turn, which sees what.
+  void keep_awake() noexcept {
+    if (attached_) poller_->set_active(true);
+  }
   bool work_left() const noexcept;
   bool anything_to_wait_for() noexcept;
   bool all_flushed() const noexcept;
@@ -231,6 +241,8 @@ class LoopManager {
   void report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept;
   void report_slow(const Event& event, Duration took) noexcept;
   void announce_stop() noexcept;
+  bool finished() noexcept;
+  void hush_ready() noexcept;
   void bury() noexcept;
 
   LoopOptions options_;
@@ -252,6 +264,7 @@ class LoopManager {
   IntrusiveList<EventDrain, EventDrain> dirty_;
   IntrusiveList<Deferred, Deferred> deferred_;
   std::vector<SourceId> pause_changed_;
+  std::vector<SourceId> hushed_;  // paused because the loop ends
   std::vector<EventSource*> dead_sources_;
   std::vector<EventDrain*> dead_drains_;
   std::unique_ptr<EventDrain> null_drain_;

@@ -44,7 +44,7 @@ class TimerWheel {
   /// Arms `timer`, or moves it if it is armed. A deadline of kNever disarms it.
   void arm(Timer& timer, TimePoint deadline) noexcept;
 
-  /// When expire() is to be called next: no later than the first deadline; kNever if nothing is armed.
+  /// When expire() is to be called next: at most one tick after the first deadline; kNever if nothing is armed.
   TimePoint next() noexcept;
 
   /// Expires what is due at `now`, at most `limit` timers; returns how many it did. If that is `limit`, more may be due.

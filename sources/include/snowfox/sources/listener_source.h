@@ -41,12 +41,16 @@ class ListenerSource final : public EventSource {
     Descriptor descriptor;
     Address address;
     std::shared_ptr<ConnectionCount> connections;
+    bool remove_file = true;  ///< with the listener; false if the file of the Unix socket is somebody else's
   };
   /// Gives the listening descriptor up, without closing it: whoever connects meanwhile waits in its backlog. This
   /// listener accepts nothing more.
   Handover hand_over() noexcept;
   /// Goes on where another listener, or whoever started the process (LISTEN_FDS), stopped.
   ListenerSource(LoopManager& loop, Handover from, const ListenerOptions& options, OnConnection on_connection);
+
+  /// From now on so many connections at once, 0: no limit. Those that are open stay.
+  void set_max_connections(std::size_t limit) noexcept;
 
   /// What it was asked to listen on.
   const Address& address() const noexcept { return address_; }
@@ -79,6 +83,7 @@ class ListenerSource final : public EventSource {
   ChannelRef channel_;
   std::unique_ptr<Retry> retry_;
   std::uint64_t accepted_ = 0;
+  bool remove_file_ = true;
   bool said_full_ = false;
 };
 

@@ -208,8 +208,21 @@ class ProtoBufSource final : public FramedSource {
 
   EventRef closed(std::error_code reason) override {
     if (!protocol_.on_closed) return nullptr;
-    return make_event([&protocol = protocol_, id = this->id(), reason] { protocol.on_closed(id, reason); });
+    return std::make_unique<Closed>(protocol_, this->id(), reason);
   }
+
+  class Closed final : public Event {
+   public:
+    Closed(const Protocol& protocol, SourceId source, std::error_code reason) noexcept
+        : protocol_(protocol), source_(source), reason_(reason) {}
+    void handle() override { protocol_.on_closed(source_, reason_); }
+    std::string_view name() const noexcept override { return "connection closed"; }
+
+   private:
+    const Protocol& protocol_;
+    SourceId source_;
+    std::error_code reason_;
+  };
 
   Protocol& protocol_;
   DrainId drain_;
@@ -221,15 +234,24 @@ struct ProtoBufConnection {
   DrainId drain;
 };
 
-/// Makes the source and the drain of a new connection; the loop owns them. While more waits to be sent than the high
-/// watermark, nothing is read.
+/// For the side that asks: makes the source and the drain of a new connection; the loop owns them. Answers are read however
+/// much is still to be sent.
 template <typename Message>
 ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                      const Watermarks* watermarks = nullptr) {
   auto& drain = loop.add(std::make_unique<ProtoBufDrain>(loop, channel, watermarks, protocol.options.max_frame_bytes));
   auto& source = loop.add(std::make_unique<ProtoBufSource<Message>>(loop, channel, protocol, drain.id()));
-  drain.bind(source.id());
   return {source.id(), drain.id()};
+}
+
+/// For the side that answers: the same, but while more answers wait than the high watermark, no requests are read. If both
+/// sides did so, each might wait for the other to read.
+template <typename Message>
+ProtoBufConnection serve_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
+                                   const Watermarks* watermarks = nullptr) {
+  const ProtoBufConnection made = connect_proto_buf(loop, channel, protocol, watermarks);
+  loop.drain(made.drain)->bind(made.source);
+  return made;
 }
 
 }  // namespace snowfox
