@@ -1,0 +1,202 @@
+#include <snowfox/context/yaml_reader.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <system_error>
+
+#include <snowfox/context/content_hash.h>
+#include <snowfox/core/io.h>
+
+#include "yaml_document.h"
+#include "yaml_problems.h"
+
+namespace snowfox {
+
+struct YamlReader::Document {
+  explicit Document(const YamlOptions& from) : options(from), problems(from.ignore_unknown_keys) {}
+
+  YamlOptions options;
+  YamlProblems problems;  // found on the way here; those of reading come on top
+  YamlDocument yaml;
+  ContentHash hash;
+  std::size_t bytes = 0;
+  ConfigurationMetadata metadata;
+};
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& file, std::string message) {
+  throw ConfigurationError({{.file = file}, std::move(message)});
+}
+
+std::string why(int error) { return std::system_category().message(error); }
+
+/// Where whatever is to be read can be, for a directory; empty for a file.
+std::optional<std::vector<std::string>> files_in(const std::string& directory) {
+  DIR* const opened = ::opendir(directory.c_str());
+  if (opened == nullptr) {
+    if (errno == ENOTDIR) return std::nullopt;
+    refuse(directory, "cannot be read: " + why(errno));
+  }
+  std::vector<std::string> files;
+  while (const dirent* entry = ::readdir(opened)) {
+    const std::string_view name = entry->d_name;
+    if (name.starts_with('.') || !(name.ends_with(".yaml") || name.ends_with(".yml"))) continue;
+    files.push_back(directory + (directory.ends_with('/') ? "" : "/") + std::string(name));
+  }
+  ::closedir(opened);
+  if (files.empty()) refuse(directory, "no *.yaml or *.yml file in this directory");
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string content_of(const std::string& path, std::size_t most, std::size_t all) {
+  // Not to be held up by a pipe that nobody writes to.
+  const Descriptor file(Io::system(), ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat status {};
+  if (!file || ::fstat(file.get(), &status) != 0) refuse(path, "cannot be read: " + why(errno));
+  if (!S_ISREG(status.st_mode)) refuse(path, "cannot be read: not a regular file");
+  std::string content;
+  for (;;) {
+    // The size may change meanwhile, and that of some files is told as 0.
+    const std::size_t read = content.size();
+    content.resize(read + 65536);
+    const ssize_t count = ::read(file.get(), content.data() + read, 65536);
+    if (count < 0 && errno != EINTR) refuse(path, "cannot be read: " + why(errno));
+    content.resize(read + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (content.size() > most) refuse(path, fmt::format("too large: the limit is {} bytes", all));
+    if (count == 0) return content;
+  }
+}
+
+/// Puts together what several files say, as YamlReader::open tells.
+class Merger {
+ public:
+  Merger(YamlDocument& document, YamlProblems& problems) : document_(document), problems_(problems) {}
+
+  void add(const YamlNode& root) {
+    if (root.kind == YamlValue::Kind::Null) return;
+    if (root.kind != YamlValue::Kind::Mapping) {
+      return problems_.add(root.mark, {}, "expected a mapping, as in each file of a directory");
+    }
+    if (whole_ == nullptr) whole_ = &document_.nodes.emplace_back(YamlNode{.kind = root.kind, .mark = root.mark});
+    for (const YamlNode::Entry& entry : root.entries) add(entry);
+  }
+  const YamlNode* whole() const noexcept { return whole_; }
+
+ private:
+  /// What the outermost key of some file has come to.
+  struct Outermost {
+    std::size_t index;                                   // among the entries of the whole
+    YamlNode* joined = nullptr;                          // its value, once it is of several files
+    std::map<std::string_view, const YamlNode*> keys{};  // of the value, then
+  };
+
+  void add(const YamlNode::Entry& entry) {
+    const auto [at, added] = outermost_.try_emplace(entry.key->text, Outermost{whole_->entries.size()});
+    if (added) {
+      whole_->entries.push_back(entry);
+      return;
+    }
+    const YamlNode::Entry first = whole_->entries[at->second.index];
+    // What is given twice in one file was told when that was read.
+    if (first.key->mark.file == entry.key->mark.file) return;
+    const bool simple = entry.value->kind != YamlValue::Kind::List && entry.value->kind != YamlValue::Kind::Mapping;
+    if (simple || first.value->kind != entry.value->kind) return refuse_second(*entry.key, *first.key, {});
+    join(at->second, *entry.value, entry.key->text);
+  }
+
+  void join(Outermost& outermost, const YamlNode& more, std::string_view name) {
+    if (outermost.joined == nullptr) {
+      const YamlNode*& value = whole_->entries[outermost.index].value;
+      outermost.joined = &document_.nodes.emplace_back(*value);
+      value = outermost.joined;
+      for (const YamlNode::Entry& entry : value->entries) {
+        if (entry.key != nullptr) outermost.keys.try_emplace(entry.key->text, entry.key);
+      }
+    }
+    for (const YamlNode::Entry& entry : more.entries) {
+      if (entry.key != nullptr) {
+        const auto [first, added] = outermost.keys.try_emplace(entry.key->text, entry.key);
+        if (!added) {
+          if (first->second->mark.file != entry.key->mark.file) refuse_second(*entry.key, *first->second, name);
+          continue;
+        }
+      }
+      outermost.joined->entries.push_back(entry);
+    }
+  }
+
+  void refuse_second(const YamlNode& key, const YamlNode& first, std::string_view inside) {
+    std::string path;
+    if (!inside.empty()) append_yaml_key(path, inside);
+    append_yaml_key(path, key.text);
+    problems_.add(key.mark, std::move(path), "already given by " + problems_.place(first.mark, {}).str());
+  }
+
+  YamlDocument& document_;
+  YamlProblems& problems_;
+  YamlNode* whole_ = nullptr;
+  std::map<std::string_view, Outermost> outermost_;
+};
+
+}  // namespace
+
+YamlReader::YamlReader(std::unique_ptr<Document> document) noexcept : document_(std::move(document)) {}
+YamlReader::~YamlReader() = default;
+YamlReader::YamlReader(YamlReader&&) noexcept = default;
+YamlReader& YamlReader::operator=(YamlReader&&) noexcept = default;
+
+const ConfigurationMetadata& YamlReader::metadata() const noexcept { return document_->metadata; }
+std::vector<std::string> YamlReader::files() const { return document_->problems.files(); }
+
+YamlReader YamlReader::parse(std::string_view text, const std::string& name, const YamlOptions& options) {
+  auto document = std::make_unique<Document>(options);
+  if (text.size() > options.max_bytes) refuse(name, fmt::format("too large: the limit is {} bytes", options.max_bytes));
+  const std::uint32_t file = document->problems.add_file(name);
+  if (!parse_yaml(text, file, document->yaml, document->problems)) document->problems.check();
+  document->metadata.version = document->hash.add(text).str();
+  document->metadata.name = name;
+  return YamlReader(std::move(document));
+}
+
+YamlReader YamlReader::open(const std::string& path, const YamlOptions& options) {
+  const auto files = files_in(path);
+  if (!files) return parse(content_of(path, options.max_bytes, options.max_bytes), path, options);
+
+  auto document = std::make_unique<Document>(options);
+  Merger merger(document->yaml, document->problems);
+  std::vector<const YamlNode*> roots;
+  bool usable = true;
+  for (const std::string& name : *files) {
+    const std::uint32_t file = document->problems.add_file(name);
+    const std::string content = content_of(name, options.max_bytes - document->bytes, options.max_bytes);
+    document->bytes += content.size();
+    document->hash.add(name.substr(name.rfind('/') + 1)).add(content);
+    document->yaml.root = nullptr;
+    usable = parse_yaml(content, file, document->yaml, document->problems) && usable;
+    if (document->yaml.root != nullptr) merger.add(*document->yaml.root);
+  }
+  if (!usable) document->problems.check();
+  document->yaml.root = merger.whole();
+  document->metadata.version = document->hash.str();
+  document->metadata.name = path;
+  return YamlReader(std::move(document));
+}
+
+void YamlReader::read_root(const std::function<void(const YamlValue&)>& function) const {
+  static const YamlNode nothing;
+  YamlProblems problems = document_->problems;
+  function(YamlValue(problems, document_->yaml.root == nullptr ? &nothing : document_->yaml.root));
+  problems.check();
+}
+
+}  // namespace snowfox
