@@ -1,0 +1,149 @@
+#include "client/call.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace snowfox::node {
+namespace {
+
+struct Form {
+  std::string_view name;  // in full, or short
+  bool call;              // takes parentheses
+  Call::Kind kind;
+  std::string_view help;
+};
+constexpr std::array kForms{
+    Form{"status", false, Call::Kind::Status, "how the node is"},
+    Form{"reload", false, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"help", false, Call::Kind::Help, "this"},
+    Form{"exit", false, Call::Kind::Exit, "leave"},
+    Form{"node.status", true, Call::Kind::Status, "how the node is; node.status(true): with details"},
+    Form{"node.reload", true, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"client.version", true, Call::Kind::Version, "what this client was built from"},
+    Form{"client.exit", true, Call::Kind::Exit, "leave"},
+};
+
+std::string written(const Form& form) { return std::string(form.name) + (form.call ? "()" : ""); }
+
+std::string all_forms() {
+  std::string all;
+  for (const Form& form : kForms) {
+    all += (all.empty() ? "" : ", ") + written(form);
+    if (form.name == "node.status") all += ", node.status(true)";
+  }
+  return all;
+}
+
+/// Cuts a script into words and single signs.
+class Tokens {
+ public:
+  Tokens(std::string_view script, std::size_t line) : rest_(script), line_(line) {
+    if (line == 1 && rest_.starts_with("#!")) skip_line();
+  }
+
+  std::size_t line() const noexcept { return line_; }
+  /// Empty at the end.
+  std::string_view next() {
+    skip_blanks();
+    std::size_t size = 0;
+    while (size < rest_.size() && is_word(rest_[size])) ++size;
+    return take(size == 0 && !rest_.empty() ? 1 : size);
+  }
+  /// True, and it is taken, if `sign` comes next.
+  bool accept(std::string_view sign) {
+    skip_blanks();
+    if (!rest_.starts_with(sign)) return false;
+    take(sign.size());
+    return true;
+  }
+
+ private:
+  static bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; }
+  std::string_view take(std::size_t size) {
+    const std::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
+  }
+  void skip_line() { take(std::min(rest_.find('\n'), rest_.size())); }
+  void skip_blanks() {
+    for (;;) {
+      if (rest_.starts_with("--")) skip_line();
+      if (rest_.empty() || std::isspace(static_cast<unsigned char>(rest_.front())) == 0) return;
+      if (rest_.front() == '\n') ++line_;
+      take(1);
+    }
+  }
+
+  std::string_view rest_;
+  std::size_t line_;
+};
+
+[[noreturn]] void refuse(const Tokens& tokens, std::string_view found) {
+  std::string shown(found.substr(0, 40));
+  for (char& c : shown) c = std::iscntrl(static_cast<unsigned char>(c)) != 0 ? '?' : c;
+  throw ScriptError(tokens.line(), fmt::format("'{}' is not understood; what is: {}", shown, all_forms()));
+}
+
+Call parse_call(Tokens& tokens, std::string_view name) {
+  const auto form = std::find_if(kForms.begin(), kForms.end(), [name](const Form& one) { return one.name == name; });
+  if (form == kForms.end()) refuse(tokens, name);
+  Call call{form->kind};
+  if (!tokens.accept("(")) {
+    if (form->call) refuse(tokens, name);
+    return call;
+  }
+  if (!form->call) refuse(tokens, std::string(name) + "(");
+  std::string_view argument = tokens.next();
+  if (form->kind == Call::Kind::Status && (argument == "true" || argument == "false")) {
+    call.details = argument == "true";
+    argument = tokens.next();
+  }
+  if (argument != ")") refuse(tokens, std::string(name) + "(" + std::string(argument));
+  return call;
+}
+
+}  // namespace
+
+std::string Call::str() const {
+  switch (kind) {
+    case Kind::Status: return details ? "node.status(true)" : "node.status()";
+    case Kind::Reload: return "node.reload()";
+    case Kind::Version: return "client.version()";
+    case Kind::Help: return "help";
+    case Kind::Exit: return "client.exit()";
+  }
+  return "?";
+}
+
+ScriptError::ScriptError(std::size_t line, const std::string& message)
+    : std::runtime_error(fmt::format("line {}: {}", line, message)), line_(line), message_(message) {}
+
+std::vector<Call> parse_calls(std::string_view script, std::size_t line) {
+  std::vector<Call> calls;
+  Tokens tokens(script, line);
+  for (;;) {
+    while (tokens.accept(";")) {
+    }
+    const std::string_view name = tokens.next();
+    if (name.empty()) return calls;
+    calls.push_back(parse_call(tokens, name));
+  }
+}
+
+std::string call_help() {
+  std::string all;
+  for (const Form& form : kForms) all += fmt::format("{:<18}{}\n", written(form), form.help);
+  return all;
+}
+
+std::vector<std::string_view> call_names() {
+  std::vector<std::string_view> names;
+  for (const Form& form : kForms) names.push_back(form.name);
+  return names;
+}
+
+}  // namespace snowfox::node

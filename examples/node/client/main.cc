@@ -1,0 +1,173 @@
+// snow-fox-client: asks a node, by a prompt, a script or a single line of code.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <snowfox/core/loop_manager.h>
+
+#include "client/call.h"
+#include "client/call_runner.h"
+#include "client/node_client.h"
+#include "client/repetition.h"
+#include "client/shell.h"
+#include "common/command_line.h"
+#include "common/run_directory.h"
+
+namespace snowfox::node {
+namespace {
+
+constexpr int kUsageError = 2;
+
+struct CommandLine {
+  std::string socket;
+  std::optional<std::string> code;
+  std::string file;
+  bool json = false;
+  Duration timeout = std::chrono::seconds(30);
+  std::size_t repeat = 0;
+
+  bool has_script() const { return code.has_value() || !file.empty(); }
+};
+
+std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
+  CLI::App app("Asks a SnowFox node. With --eval or --file it does what that says and ends; otherwise it reads calls from\n"
+               "standard input, on a terminal with a prompt.",
+               "snow-fox-client");
+  app.add_option("--socket", line.socket,
+                 "Where the node is: the path of its public socket, unix:PATH or tcp:HOST:PORT; without it the user's own "
+                 "node, or else the system's")
+      ->type_name("ADDRESS");
+  auto* code = app.add_option("--eval", line.code, "Do what CODE says")->type_name("CODE");
+  auto* file = app.add_option("--file", line.file, "Do what the script FILE says")->type_name("FILE")->excludes(code);
+  app.add_flag("--json", line.json, "Print answers as JSON, one object a line");
+  add_duration(app, "--timeout", line.timeout, "How long to wait for the connection, and for each answer");
+  app.add_option("--repeat", line.repeat,
+                 "Make the calls of --eval or --file N times, all at once, and print a summary in place of the answers")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
+  app.footer("Calls, separated by ; or lines:\n" + call_help() +
+             "\nExit code: 0 if all was answered; 1 if there is no node, or it says no, or nothing in time; 2 after a\n"
+             "mistake on the command line or in a script.");
+  if (const auto done = parse_command_line(app, argc, argv)) return done;
+  if (line.repeat != 0 && code->count() == 0 && file->count() == 0) {
+    fmt::print(stderr, "snow-fox-client: --repeat needs --eval or --file\n");
+    return kUsageError;
+  }
+  return std::nullopt;
+}
+
+Address address_of(const std::string& socket) {
+  if (socket.empty()) return RunDirectory::default_public_socket();
+  const bool spelled = socket.starts_with("unix:") || socket.starts_with("tcp:");
+  return spelled ? Address::parse(socket) : Address::unix_socket(socket);
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
+    throw std::system_error(errno != 0 ? errno : EISDIR, std::generic_category(), path);
+  }
+  return text;
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void complain(const std::string& text) { fmt::print(stderr, "snow-fox-client: {}\n", text); }
+
+/// Does what the command line asks for, once the node is there, and ends the loop.
+class Session {
+ public:
+  Session(LoopManager& loop, const CommandLine& line, std::vector<Call> script)
+      : loop_(loop),
+        line_(line),
+        script_(std::move(script)),
+        client_(loop, address_of(line.socket), line.timeout, [this](std::error_code reason) { lost(reason); }),
+        runner_(client_, line.timeout, {print, complain, line.json}),
+        repetition_(client_, line.timeout) {
+    client_.connect()
+        .then([this] { begin(); })
+        .otherwise([this](const std::exception_ptr& error) {
+          complain(describe(error));
+          loop_.stop(EXIT_FAILURE);
+        })
+        .detach();
+  }
+
+ private:
+  void begin() {
+    if (!line_.has_script()) {
+      shell_ = std::make_unique<Shell>(loop_, client_, Shell::Options{line_.json, line_.timeout},
+                                       [this](int exit_code) { loop_.stop(exit_code); });
+      return;
+    }
+    if (line_.repeat != 0) {
+      repetition_.run(script_, line_.repeat, [this](const Repetition::Result& result) { summarise(result); });
+      return;
+    }
+    for (const Call& call : script_) {
+      if (call.kind == Call::Kind::Exit) break;
+      runner_.run(call);
+    }
+    runner_.when_idle([this] { loop_.stop(runner_.failures() == 0 ? EXIT_SUCCESS : EXIT_FAILURE); });
+  }
+
+  void summarise(const Repetition::Result& result) {
+    print(line_.json ? result.json() : result.text());
+    if (!result.first_failure.empty()) complain(result.first_failure);
+    loop_.stop(result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+  }
+
+  void lost(std::error_code reason) {
+    if (shell_) return shell_->lost(reason);
+    if (line_.repeat == 0) runner_.lost(reason.message());
+  }
+
+  LoopManager& loop_;
+  const CommandLine& line_;
+  std::vector<Call> script_;
+  NodeClient client_;
+  CallRunner runner_;
+  Repetition repetition_;
+  std::unique_ptr<Shell> shell_;
+};
+
+int run(int argc, char** argv) {
+  CommandLine line;
+  if (const auto done = read_command_line(line, argc, argv)) return *done;
+  std::vector<Call> script;
+  try {
+    if (line.has_script()) script = parse_calls(line.code ? *line.code : read_file(line.file));
+  } catch (const std::exception& error) {
+    complain((line.file.empty() ? std::string() : line.file + ": ") + error.what());
+    return kUsageError;
+  }
+  DescriptorLogSink sink(2);
+  Log log(sink, LogLevel::Error);
+  LoopManager loop(std::make_unique<UvPoller>(), Io::system(), log);
+  Session session(loop, line, std::move(script));
+  return loop.run();
+}
+
+}  // namespace
+}  // namespace snowfox::node
+
+int main(int argc, char** argv) try {
+  return snowfox::node::run(argc, argv);
+} catch (const std::invalid_argument& error) {
+  fmt::print(stderr, "snow-fox-client: {}\n", error.what());
+  return 2;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "snow-fox-client: {}\n", error.what());
+  return EXIT_FAILURE;
+}

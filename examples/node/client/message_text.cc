@@ -1,0 +1,180 @@
+#include "client/message_text.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "common/build_version.h"
+
+namespace snowfox::node {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+std::vector<const FieldDescriptor*> fields_in_order(const Message& message) {
+  std::vector<const FieldDescriptor*> fields;
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) fields.push_back(message.GetDescriptor()->field(i));
+  std::sort(fields.begin(), fields.end(), [](const auto* a, const auto* b) { return a->number() < b->number(); });
+  return fields;
+}
+
+void append_json_string(std::string& json, std::string_view text) {
+  json += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      json += '\\';
+      json += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      json += c;
+    }
+  }
+  json += '"';
+}
+
+/// A field that is no message; the element `index` of one that is repeated.
+std::string scalar_text(const Message& message, const FieldDescriptor& field, int index) {
+  const auto& in = *message.GetReflection();
+  const bool repeated = field.is_repeated();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return (repeated ? in.GetRepeatedBool(message, &field, index) : in.GetBool(message, &field)) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_INT32:
+      return fmt::to_string(repeated ? in.GetRepeatedInt32(message, &field, index) : in.GetInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return fmt::to_string(repeated ? in.GetRepeatedUInt32(message, &field, index) : in.GetUInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return fmt::to_string(repeated ? in.GetRepeatedUInt64(message, &field, index) : in.GetUInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return repeated ? in.GetRepeatedEnum(message, &field, index)->name() : in.GetEnum(message, &field)->name();
+    case FieldDescriptor::CPPTYPE_STRING:
+      return repeated ? in.GetRepeatedString(message, &field, index) : in.GetString(message, &field);
+    // The protocols have no other types; one that comes to have them shows it here.
+    default: return std::string("a ") + field.cpp_type_name();
+  }
+}
+
+bool is_number(const FieldDescriptor& field) {
+  return field.cpp_type() != FieldDescriptor::CPPTYPE_ENUM && field.cpp_type() != FieldDescriptor::CPPTYPE_STRING;
+}
+
+void append_json(std::string& json, const Message& message);
+
+void append_json_value(std::string& json, const Message& message, const FieldDescriptor& field, int index) {
+  const auto& in = *message.GetReflection();
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+    append_json(json, field.is_repeated() ? in.GetRepeatedMessage(message, &field, index) : in.GetMessage(message, &field));
+  } else if (is_number(field)) {
+    json += scalar_text(message, field, index);
+  } else {
+    append_json_string(json, scalar_text(message, field, index));
+  }
+}
+
+void append_json(std::string& json, const Message& message) {
+  const auto& in = *message.GetReflection();
+  json += '{';
+  for (const FieldDescriptor* field : fields_in_order(message)) {
+    // Of messages only those that are there; of the rest all, so that a reader finds each.
+    if (field->has_presence() && !in.HasField(message, field)) continue;
+    if (json.back() != '{') json += ',';
+    append_json_string(json, field->name());
+    json += ':';
+    if (!field->is_repeated()) {
+      append_json_value(json, message, *field, 0);
+      continue;
+    }
+    json += '[';
+    for (int i = 0; i < in.FieldSize(message, field); ++i) {
+      if (i != 0) json += ',';
+      append_json_value(json, message, *field, i);
+    }
+    json += ']';
+  }
+  json += '}';
+}
+
+std::string to_text(const Status& status) {
+  return fmt::format("{}: {}", Status::Colour_Name(status.colour()), printable(status.reason()));
+}
+
+std::string value_text(const Message& message, const FieldDescriptor& field) {
+  const auto& in = *message.GetReflection();
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+    const Message& part = in.GetMessage(message, &field);
+    const auto* version = dynamic_cast<const Version*>(&part);
+    return version != nullptr ? printable(to_text(*version)) : to_json(part);
+  }
+  if (!field.is_repeated()) return printable(scalar_text(message, field, 0));
+  std::string all;
+  for (int i = 0; i < in.FieldSize(message, &field); ++i) {
+    all += (i == 0 ? "" : ", ") + printable(scalar_text(message, field, i));
+  }
+  return all;
+}
+
+/// A subsystem: its status, then what else is known of it.
+std::string subsystem_text(std::string_view name, const Message& subsystem) {
+  std::string text;
+  const auto& in = *subsystem.GetReflection();
+  for (const FieldDescriptor* field : fields_in_order(subsystem)) {
+    if (field->has_presence() && !in.HasField(subsystem, field)) continue;
+    const Message* part =
+        field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE ? &in.GetMessage(subsystem, field) : nullptr;
+    if (const auto* status = dynamic_cast<const Status*>(part)) {
+      text += fmt::format("{:<15}{}\n", name, to_text(*status));
+    } else {
+      text += fmt::format("  {}: {}\n", field->name(), value_text(subsystem, *field));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string to_json(const Message& message) {
+  std::string json;
+  append_json(json, message);
+  return json;
+}
+
+std::string to_text(const public_api::NodeInfoResponse& info) {
+  std::string text;
+  text += fmt::format("{:<15}{}\n", "node", printable(info.node_name()));
+  text += fmt::format("{:<15}{}\n", "status", to_text(info.status()));
+  text += fmt::format("{:<15}{}\n", "version", printable(to_text(info.version())));
+  text += fmt::format("{:<15}{}, version {}\n", "configuration", printable(info.configuration().symbolic_name()),
+                      printable(info.configuration().effective_version()));
+  if (!info.has_details()) return text;
+  text += '\n';
+  const Message& details = info.details();
+  for (const FieldDescriptor* field : fields_in_order(details)) {
+    if (!details.GetReflection()->HasField(details, field)) continue;
+    text += subsystem_text(field->name(), details.GetReflection()->GetMessage(details, field));
+  }
+  return text;
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (c < 0x20 || c == 0x7f) {
+      shown += fmt::format("\\x{:02x}", c);
+    } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+      shown += fmt::format("\\u{:04x}", next);  // the control characters beyond ASCII
+      ++i;
+    } else {
+      shown += text[i];
+    }
+  }
+  return shown;
+}
+
+}  // namespace snowfox::node

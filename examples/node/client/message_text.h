@@ -1,0 +1,22 @@
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <string>
+#include <string_view>
+
+#include "protocol/public_api.pb.h"
+
+namespace snowfox::node {
+
+/// `message` as a JSON object in one line, with all its fields by their names in the order of their numbers. Other than in
+/// protobuf's own JSON all numbers are numbers.
+std::string to_json(const google::protobuf::Message& message);
+
+/// The same for people, in lines.
+std::string to_text(const public_api::NodeInfoResponse& info);
+
+/// `text` with control characters made visible: what comes from elsewhere must not command the terminal.
+std::string printable(std::string_view text);
+
+}  // namespace snowfox::node

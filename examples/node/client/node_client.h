@@ -1,0 +1,57 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include <snowfox/core/address.h>
+#include <snowfox/core/correlation_id.h>
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/promises/promise.h>
+
+#include "common/link.h"
+#include "protocol/public_api.pb.h"
+
+namespace snowfox::node {
+
+/// A client's connection to a node.
+class NodeClient {
+ public:
+  using Message = public_api::Message;
+  /// The connection, which stood, is over; all that was asked is rejected.
+  using OnLost = std::function<void(std::error_code)>;
+
+  /// `timeout`: how long to wait for the connection, and for each answer. `loop` must outlive it.
+  NodeClient(LoopManager& loop, const Address& address, Duration timeout, OnLost on_lost);
+
+  /// Connects and introduces itself. Rejected if there is no node, with what to tell the user. May be called again after
+  /// the connection was lost.
+  Promise<void> connect();
+  bool connected() const noexcept { return ids_.has_value() && link_.is_open(); }
+  const Address& address() const noexcept { return address_; }
+  const std::string& node_name() const noexcept { return node_name_; }
+  const std::string& client_id() const noexcept { return client_id_; }
+
+  // --- rejected with RemoteError if the node says no, with std::system_error if it says nothing ---
+
+  Promise<public_api::NodeInfoResponse> status(bool details);
+  Promise<void> reload();
+
+ private:
+  Promise<Message> ask(Message message);
+  Promise<void> introduce();
+
+  LoopManager& loop_;
+  Address address_;
+  Duration timeout_;
+  Link<Message> link_;
+  std::optional<CorrelationIdGenerator> ids_;  // once introduced
+  std::string client_id_;
+  std::string node_name_;
+};
+
+/// What to tell the user of an error that a request ended with; `timeout` is what was waited.
+std::string tell(const std::exception_ptr& error, Duration timeout);
+
+}  // namespace snowfox::node

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string_view>
+
+#include <snowfox/core/io.h>
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/sources/signal_source.h>
+
+namespace snowfox::node {
+
+/// As this descriptor the daemon gives each of its children the socket to listen on.
+inline constexpr int kListenerDescriptor = 3;
+/// As this one, the lock on the run directory: it is held for as long as any process of the node lives.
+inline constexpr int kLockDescriptor = 4;
+
+/// Takes over the socket that the daemon gave. Throws std::runtime_error if there is none: the program was not started
+/// by a daemon.
+Descriptor take_listener();
+
+/// The parent of the process `pid`, 0 if there is no such process or that cannot be told.
+pid_t parent_of(pid_t pid);
+
+/// Ignores SIGTERM, SIGINT and SIGHUP, but for a line in the log. They are the daemon's to act on, which then tells its
+/// children by their links; a service manager or a terminal that sends them to all processes must not end the children
+/// out of turn. SIGPIPE is ignored, too.
+class DaemonsSignals {
+ public:
+  DaemonsSignals(LoopManager& loop, std::string_view component);
+
+ private:
+  SignalSource source_;
+};
+
+}  // namespace snowfox::node

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <snowfox/core/error.h>
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/promises/promise.h>
+#include <snowfox/sources/process_source.h>
+
+#include "common/link.h"
+
+namespace snowfox::node {
+
+/// A child cannot start, or has ended.
+class ChildFailed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// One of the daemon's two children: its process, and the link to it. `Message` is the link's.
+template <typename Message>
+class Child {
+ public:
+  /// `on_failure` is called when the child ends, or its link does, that was ready and was not asked to.
+  using OnFailure = std::function<void(const std::string& reason)>;
+
+  Child(LoopManager& loop, std::string name, OnFailure on_failure)
+      : loop_(loop),
+        name_(std::move(name)),
+        on_failure_(std::move(on_failure)),
+        link_(
+            loop, name_, [this](MessageEvent<Message>& event) { asked(event); },
+            [this](std::error_code reason) {
+              // The end of the process, which says more, is normally there already or comes at once.
+              loop_.log().debug("daemon", "link closed", {{"child", name_}, {"reason", reason.message()}});
+            }) {}
+
+  /// Starts the program; the promise is settled when it says that it is ready, or has ended before.
+  /// Throws std::system_error if it cannot be started.
+  Promise<void> start(const ProcessOptions& options) {
+    auto [promise, resolver] = make_promise<void>(loop_);
+    ready_ = std::move(resolver);
+    process_ = std::make_unique<ProcessSource>(loop_, options, [this](const ProcessExit& exit) { ended(exit); });
+    loop_.log().info("daemon", "child started", {{"child", name_}, {"pid", pid()}});
+    return std::move(promise);
+  }
+  /// Asks the child to end in order, as soon as there is a link to it.
+  void shut_down(Duration timeout) {
+    shutdown_ = make_message<Message>(Message::kShutdown, loop_.ids().next());
+    shutdown_->mutable_shutdown();
+    shutdown_->set_timeout_ms(
+        static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(timeout).count()));
+    link_.send(*shutdown_);
+  }
+  /// Settled when the process has ended. Must be running; the last one asked for counts.
+  Promise<void> end_of_process() {
+    auto [promise, resolver] = make_promise<void>(loop_);
+    ended_ = std::move(resolver);
+    return std::move(promise);
+  }
+  /// Ends the process with SIGKILL.
+  void kill() {
+    if (!running()) return;
+    loop_.log().warning("daemon", "child killed: it did not end in time", {{"child", name_}, {"pid", pid()}});
+    process_->signal(SIGKILL);
+  }
+
+  const std::string& name() const noexcept { return name_; }
+  bool running() const noexcept { return process_ != nullptr; }
+  pid_t pid() const noexcept { return process_ ? process_->pid() : 0; }
+  Link<Message>& link() noexcept { return link_; }
+
+  /// Takes a connection that the child has made.
+  void connected(const ChannelRef& channel) {
+    link_.close();
+    link_.open(channel);
+    if (shutdown_) link_.send(*shutdown_);
+  }
+
+ private:
+  void asked(MessageEvent<Message>& event) {
+    if (event.message().has_ready()) {
+      loop_.log().info("daemon", "child ready", {{"child", name_}, {"pid", pid()}}, event.correlation_id());
+      if (ready_.wanted()) ready_.resolve();
+    } else if (event.message().has_start_failed()) {
+      // Its process ends, too; but this says why.
+      if (ready_.wanted()) ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
+    } else {
+      event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
+    }
+  }
+  void ended(const ProcessExit& exit) {
+    loop_.log().write(shutdown_ && exit.success() ? LogLevel::Info : LogLevel::Error, "daemon", "child ended",
+                      {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}});
+    process_.reset();
+    link_.close();
+    if (ended_.wanted()) {
+      ended_.resolve();
+    } else if (ready_.wanted()) {
+      ready_.reject(ChildFailed(name_ + " ended before it was ready: " + exit.str()));
+    } else if (!shutdown_) {
+      on_failure_(name_ + " ended without being asked to: " + exit.str());
+    }
+  }
+
+  LoopManager& loop_;
+  std::string name_;
+  OnFailure on_failure_;
+  Link<Message> link_;
+  std::unique_ptr<ProcessSource> process_;
+  Resolver<void> ready_;
+  Resolver<void> ended_;
+  std::optional<Message> shutdown_;  // set once it was asked to end
+};
+
+}  // namespace snowfox::node

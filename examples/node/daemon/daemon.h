@@ -1,0 +1,77 @@
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <snowfox/core/clock.h>
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/promises/promise.h>
+#include <snowfox/promises/task.h>
+#include <snowfox/sources/listener_source.h>
+
+#include "common/command_line.h"
+#include "daemon/child.h"
+#include "daemon/identity.h"
+#include "daemon/listening_socket.h"
+#include "daemon/node_directory.h"
+#include "protocol/daemon_manager.pb.h"
+#include "protocol/daemon_spawner.pb.h"
+
+namespace snowfox::node {
+
+struct DaemonOptions {
+  std::string configuration;  ///< the path of the file or directory, absolute
+  std::string programs;       ///< the directory in which the other programs are
+  Identity manager;
+  LogOptions log;
+  Duration start_timeout = std::chrono::seconds(30);     ///< for each child to say that it is ready
+  Duration shutdown_timeout = std::chrono::seconds(10);  ///< for all children together to end
+};
+
+/// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite order.
+class Daemon {
+ public:
+  /// Settled when the node has ended: with the exit code.
+  struct Ended {
+    int exit_code = 0;
+    std::string reason;  ///< if it is not 0
+  };
+  using OnReady = std::function<void()>;
+
+  /// All must outlive it.
+  Daemon(LoopManager& loop, const NodeDirectory& directory, DaemonOptions options);
+
+  /// Lives. Once; `on_ready` is called when clients are served.
+  Promise<Ended> run(OnReady on_ready);
+  /// Begins to end; run()'s promise tells when it has.
+  void end();
+  /// Has the manager read the configuration again. Settled when that is done, or the log has been told why it is not.
+  Promise<void> reload();
+
+ private:
+  Task<Ended> live(OnReady on_ready);
+  Task<> start(OnReady on_ready);
+  template <typename Message>
+  Task<> stop(Child<Message>& child, TimePoint deadline);
+  template <typename Message>
+  Promise<void> start(Child<Message>& child, const ListeningSocket& listener, bool is_manager);
+  Promise<void> wait(Promise<void> what);
+  void interrupt(std::exception_ptr reason);
+  void connected(const ChannelRef& channel);
+
+  LoopManager& loop_;
+  const NodeDirectory& directory_;
+  DaemonOptions options_;
+  ListeningSocket daemon_socket_;
+  ListeningSocket spawner_socket_;
+  ListeningSocket public_socket_;
+  ListenerSource listener_;
+  Child<daemon_spawner::Message> spawner_;
+  Child<daemon_manager::Message> manager_;
+  std::exception_ptr interruption_;  // why it ends, once it does
+  Resolver<void> interrupted_;
+};
+
+}  // namespace snowfox::node

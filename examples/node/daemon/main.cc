@@ -1,0 +1,115 @@
+// snow-fox-daemon: starts the parts of a node, keeps them, and ends them in order.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <snowfox/context/process.h>
+
+#include "common/command_line.h"
+#include "daemon/background.h"
+#include "daemon/daemon.h"
+#include "daemon/environment.h"
+
+namespace snowfox::node {
+namespace {
+
+struct CommandLine {
+  std::string run_directory;
+  std::string configuration;
+  std::string user;
+  std::string group;
+  std::string pid_file;
+  bool daemonise = false;
+  DaemonOptions daemon;
+};
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
+  CLI::App app("Runs a SnowFox node: starts its spawner and its manager, keeps them, and ends them in order.\n"
+               "SIGTERM and SIGINT end the node, SIGHUP has it read its configuration again.",
+               "snow-fox-daemon");
+  add_run_directory(app, line.run_directory);
+  app.add_option("--config", line.configuration, "The configuration: a YAML file, or a directory of them")
+      ->required()
+      ->type_name("PATH");
+  app.add_option("--user", line.user, "Whom the manager, which talks to clients, runs as; needs root")->type_name("USER");
+  app.add_option("--group", line.group, "Whose members may use the node; without it the user's own")->type_name("GROUP");
+  app.add_flag("--daemonise,--daemonize", line.daemonise, "Go to the background once clients are served");
+  app.add_option("--pid-file", line.pid_file, "Keep the daemon's process id in this file")->type_name("FILE");
+  add_duration(app, "--start-timeout", line.daemon.start_timeout, "How long each part may take to start");
+  add_duration(app, "--shutdown-timeout", line.daemon.shutdown_timeout,
+               "How long ending may take before what is left is killed");
+  add_log_options(app, line.daemon.log);
+  app.footer("Exit code: 0 after an orderly end, 1 after a failure, 2 after a mistake on the command line.");
+  return parse_command_line(app, argc, argv);
+}
+
+int run(CommandLine& line, Background* background) {
+  line.daemon.manager = Identity::find(line.user, line.group);
+  Process process({.name = "snow-fox-daemon",
+                   .pid_file = line.pid_file,
+                   // What is left is killed by then; the rest is for the unforeseen.
+                   .shutdown_timeout = line.daemon.shutdown_timeout + std::chrono::seconds(5),
+                   .umask = 027,
+                   .log_level = line.daemon.log.level.value_or(LogLevel::Info),
+                   .log_format = line.daemon.log.format.value_or(LogFormat::Text)});
+  LoopManager& loop = process.loop();
+  const NodeDirectory directory(RunDirectory(line.run_directory), line.daemon.manager, loop.log());
+  Daemon daemon(loop, directory, line.daemon);
+  std::string failure;
+
+  std::optional<Process::Completion> ending;
+  process.on_shutdown([&](Process::Completion completion) {
+    ending = std::move(completion);
+    daemon.end();
+  });
+  process.on_reload([&](Process::Completion completion) {
+    daemon.reload().finally([completion = std::move(completion)]() mutable { completion.done(); }).detach();
+  });
+  daemon
+      .run([&] {
+        process.start();
+        if (background != nullptr) background->ready();
+      })
+      .then([&](const Daemon::Ended& ended) {
+        failure = ended.reason;
+        loop.stop(ended.exit_code);
+      })
+      .detach();
+  const int exit_code = loop.run();
+  if (!failure.empty()) throw std::runtime_error(failure);
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace snowfox::node
+
+int main(int argc, char** argv) {
+  using namespace snowfox::node;
+  std::optional<Background> background;
+  try {
+    CommandLine line;
+    if (const auto done = read_command_line(line, argc, argv)) return *done;
+    line.run_directory = RunDirectory(line.run_directory).path();
+    line.configuration = absolute(line.configuration);
+    line.pid_file = absolute(line.pid_file);
+    line.daemon.configuration = line.configuration;
+    line.daemon.programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+    prepare_environment();
+    if (line.daemonise) background = Background::enter();
+    return run(line, background ? &*background : nullptr);
+  } catch (const std::exception& error) {
+    // Who started us into the background tells it.
+    if (!background || !background->failed(error.what())) fmt::print(stderr, "snow-fox-daemon: {}\n", error.what());
+    // What cannot be meant: a user that does not exist, a path that is too long.
+    return dynamic_cast<const std::invalid_argument*>(&error) != nullptr ? 2 : EXIT_FAILURE;
+  }
+}

@@ -1,0 +1,66 @@
+#include "manager/daemon_link.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+
+#include "common/build_version.h"
+#include "common/connect.h"
+#include "common/status.h"
+
+namespace snowfox::node {
+
+DaemonLink::DaemonLink(LoopManager& loop, Handlers handlers)
+    : loop_(loop),
+      handlers_(std::move(handlers)),
+      link_(
+          loop, "snow-fox-daemon", [this](MessageEvent<Message>& request) { asked(request); },
+          [this](std::error_code) { handlers_.on_gone(); }) {}
+
+Promise<void> DaemonLink::connect(const RunDirectory& directory, Duration timeout) {
+  return node::connect(loop_, directory.daemon_socket(), timeout).then([this](const ChannelRef& channel) {
+    link_.open(channel);
+    since_ = loop_.now();
+    if (link_.credentials() && link_.credentials()->pid == getppid()) return;
+    throw std::runtime_error("who listens for children is not the parent process");
+  });
+}
+
+void DaemonLink::ready() {
+  auto message = make_message<Message>(Message::kReady, loop_.ids().next());
+  *message.mutable_ready()->mutable_version() = build_version();
+  link_.send(message);
+}
+
+bool DaemonLink::start_failed(const std::string& reason) {
+  auto message = make_message<Message>(Message::kStartFailed, loop_.ids().next());
+  message.mutable_start_failed()->set_text(reason);
+  return link_.send(message);
+}
+
+void DaemonLink::asked(MessageEvent<Message>& request) {
+  const CorrelationId& id = request.correlation_id();
+  switch (request.message().code()) {
+    case daemon_manager::SHUTDOWN:
+      request.answer(make_ack<Message>(id));
+      loop_.log().info("manager", "ending as the daemon asks", {}, id);
+      return handlers_.on_shutdown();
+    case daemon_manager::RELOAD: {
+      const auto error = handlers_.on_reload(id);
+      request.answer(error ? make_refusal<Message>(id, *error) : make_ack<Message>(id));
+      return;
+    }
+    default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
+  }
+}
+
+void DaemonLink::describe(public_api::Link& link) const {
+  // That the daemon is gone nobody can ask: the manager ends with it.
+  *link.mutable_status() = make_status(Status::Green, "connected");
+  link.set_pid(getppid());
+  link.set_uptime_seconds(
+      static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(loop_.now() - since_).count()));
+}
+
+}  // namespace snowfox::node

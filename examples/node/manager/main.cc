@@ -1,0 +1,42 @@
+// snow-fox-manager: the part of a node that knows its configuration and serves its clients; started by snow-fox-daemon.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <string>
+
+#include <snowfox/core/loop_manager.h>
+
+#include "common/child_process.h"
+#include "common/command_line.h"
+#include "manager/manager.h"
+
+int main(int argc, char** argv) try {
+  using namespace snowfox;
+  CLI::App app("The part of a SnowFox node that knows its configuration and serves its clients.\n"
+               "Started by snow-fox-daemon, not by hand.",
+               "snow-fox-manager");
+  std::string run_directory;
+  node::ManagerOptions options;
+  node::add_run_directory(app, run_directory);
+  app.add_option("--config", options.configuration, "The configuration: a YAML file, or a directory of them")
+      ->required()
+      ->type_name("PATH");
+  node::add_log_options(app, options.log);
+  if (const auto done = node::parse_command_line(app, argc, argv)) return *done;
+
+  const node::RunDirectory directory(run_directory);
+  DescriptorLogSink sink(2, options.log.format.value_or(LogFormat::Text));
+  Log log(sink, options.log.level.value_or(LogLevel::Info));
+  LoopOptions loop_options;
+  // A client that does not read must not hold up the end for long.
+  loop_options.flush_timeout = std::chrono::seconds(1);
+  LoopManager loop(std::make_unique<UvPoller>(), Io::system(), log, loop_options);
+  node::DaemonsSignals signals(loop, "manager");
+  node::Manager manager(loop, sink, directory, node::take_listener(), options);
+  return loop.run();
+} catch (const std::exception& error) {
+  fmt::print(stderr, "snow-fox-manager: {}\n", error.what());
+  return EXIT_FAILURE;
+}

@@ -1,0 +1,240 @@
+#include "manager/manager.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <snowfox/context/yaml_reader.h>
+#include <snowfox/core/error.h>
+
+#include "common/build_version.h"
+#include "common/status.h"
+
+namespace snowfox::node {
+namespace {
+
+constexpr std::string_view kComponent = "manager";
+constexpr Duration kConnectTimeout = std::chrono::seconds(10);
+
+/// All that is wrong, in one line.
+std::string one_line(const ConfigurationError& error) {
+  std::string line;
+  for (const ConfigurationProblem& problem : error.problems()) line += (line.empty() ? "" : "; ") + problem.str();
+  if (error.omitted() != 0) line += fmt::format("; and {} more", error.omitted());
+  return line;
+}
+
+/// The first thing that is wrong, and how many more there are.
+std::string summary(const ConfigurationError& error) {
+  const std::size_t more = error.problems().size() - 1 + error.omitted();
+  return error.problems().front().str() + (more == 0 ? "" : fmt::format(" (and {} more)", more));
+}
+
+/// All, of whatever was thrown.
+std::string one_line(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ConfigurationError& problems) {
+    return one_line(problems);
+  } catch (...) {
+    return describe(error);
+  }
+}
+
+std::string utc(std::chrono::system_clock::time_point time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+}  // namespace
+
+Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirectory& directory, Descriptor listener,
+                 ManagerOptions options)
+    : loop_(loop),
+      directory_(directory),
+      options_(std::move(options)),
+      statics_(loop),
+      spawner_(loop),
+      daemon_(loop, {.on_shutdown = [this] { end(); },
+                     .on_reload = [this](const CorrelationId& id) { return reload(id); },
+                     .on_gone =
+                         [this] {
+                           loop_.log().warning(kComponent, "the daemon is gone: ending");
+                           end();
+                         }}),
+      api_(loop, *this),
+      reload_(
+          statics_, [this] { return load_yaml<Configuration>(options_.configuration); },
+          [this](const Configuration& configuration, DynamicScopeBuilder& scope) { build(configuration, scope); }) {
+  statics_.set_log_sink(log_sink, options_.log.format.value_or(LogFormat::Text));
+  start(std::move(listener))
+      .promise(loop)
+      .otherwise([this](const std::exception_ptr& error) {
+        const std::string reason = one_line(error);
+        // The daemon tells the user; if that cannot be reached, nobody else would.
+        if (!daemon_.start_failed(reason)) loop_.log().critical(kComponent, "cannot start", {{"error", reason}});
+        loop_.stop(EXIT_FAILURE);
+      })
+      .detach();
+}
+
+Task<> Manager::start(Descriptor listener) {
+  co_await daemon_.connect(directory_, kConnectTimeout);
+  co_await spawner_.connect(directory_, kConnectTimeout);
+  reload_.reload().check();
+  api_.pause_for(spawner_.drain_id());
+  public_listener_.emplace(
+      loop_, ListenerSource::Handover{std::move(listener), directory_.public_socket(), nullptr, /*remove_file=*/false},
+      PublicApi::listener_options(reload_.configuration().api),
+      [this](const ListenerSource::Connection& connection) { api_.accept(connection); });
+  daemon_.ready();
+  tick();
+}
+
+void Manager::end() {
+  statics_.announce_stopping();
+  loop_.stop();
+}
+
+void Manager::build(const Configuration& configuration, DynamicScopeBuilder& scope) {
+  const ListenerOptions options = PublicApi::listener_options(configuration.api);
+  for (const auto& [address, place] : configuration.api.listen) {
+    if (address == directory_.public_socket()) continue;  // is there, whatever the configuration says
+    scope.listen({address, options, place},
+                 [this](const ListenerSource::Connection& connection) { api_.accept(connection); });
+  }
+  LogSettings log = configuration.log;
+  if (options_.log.level) log.level = options_.log.level;
+  if (options_.log.format) log.format = options_.log.format;
+  scope.set_log(log);
+  scope.at_swap([this, &configuration] { in_force(configuration); });
+}
+
+void Manager::in_force(const Configuration& configuration) noexcept {
+  const ApiConfiguration& api = configuration.api;
+  api_.set(api);
+  if (public_listener_) public_listener_->set_max_connections(PublicApi::listener_options(api).max_connections);
+  if (ticking_) statics_.scheduler().cancel(*ticking_);
+  ticking_ = statics_.scheduler().every(configuration.tick, [this] { tick(); });
+
+  const bool tcp = std::any_of(api.listen.begin(), api.listen.end(), [](const auto& at) { return !at->is_unix(); });
+  if (tcp && !(api.users.empty() && api.groups.empty())) {
+    loop_.log().warning(kComponent, "api.allow does not apply to TCP: who connects there has no user");
+  }
+  if (!configuration.services.empty()) {
+    loop_.log().warning(kComponent, "services are configured, which this version does not run",
+                        {{"services", configuration.services.size()}});
+  }
+}
+
+void Manager::tick() {
+  const Status now = overall_status();
+  if (now.colour() != told_.colour() || now.reason() != told_.reason()) {
+    told_ = now;
+    loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
+                      {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
+  }
+  // That it does not answer shows in the status.
+  spawner_.look(loop_.ids().next(), std::max<Duration>(reload_.configuration().tick, std::chrono::seconds(1)))
+      .otherwise([](const std::exception_ptr&) {})
+      .detach();
+}
+
+std::optional<Error> Manager::reload(const CorrelationId& id) {
+  const ReloadResult result = reload_.reload();
+  refused_ = result ? std::string() : summary(*result.error);
+  if (result.changed()) ++reloads_;
+  if (!result) ++failed_reloads_;
+  loop_.log().info(kComponent, result ? "configuration reloaded" : "configuration refused",
+                   {{"version", result.version_after}, {"changed", result.changed()}}, id);
+  if (result) return std::nullopt;
+  return make_error(CONFIGURATION_REJECTED, one_line(*result.error));
+}
+
+Status Manager::configuration_status() const {
+  if (refused_.empty()) return make_status(Status::Green, "in force");
+  return make_status(Status::Yellow, "refused, the one before goes on: " + refused_);
+}
+
+std::vector<Manager::NamedStatus> Manager::all_statuses() const {
+  public_api::Api api;
+  api_.describe(api);
+  return {{"api", api.status()}, {"configuration", configuration_status()}, {"spawner", spawner_.status()}};
+}
+
+Status Manager::overall_status() const {
+  NamedStatus worst{"", make_status(Status::Green, "as desired")};
+  for (auto& one : all_statuses()) {
+    if (badness(one.status.colour()) > badness(worst.status.colour())) worst = std::move(one);
+  }
+  if (worst.subsystem.empty()) return worst.status;
+  return make_status(worst.status.colour(), fmt::format("{}: {}", worst.subsystem, worst.status.reason()));
+}
+
+public_api::NodeInfoResponse Manager::node_info() {
+  public_api::NodeInfoResponse info;
+  info.set_node_name(node_name());
+  *info.mutable_version() = build_version();
+  const ConfigurationMetadata& metadata = reload_.scope()->metadata();
+  info.mutable_configuration()->set_effective_version(metadata.version);
+  info.mutable_configuration()->set_symbolic_name(std::filesystem::path(metadata.name).filename().string());
+  *info.mutable_status() = overall_status();
+  return info;
+}
+
+Promise<public_api::NodeInfoResponse> Manager::detailed_node_info(const CorrelationId& id, Duration timeout) {
+  return spawner_
+      .look(id, timeout)
+      // If it does not answer, the details say just that.
+      .otherwise([](const std::exception_ptr&) {})
+      .then([this] {
+        auto info = node_info();
+        describe(*info.mutable_details());
+        return info;
+      });
+}
+
+void Manager::describe(public_api::Details& details) {
+  api_.describe(*details.mutable_api());
+  if (public_listener_) details.mutable_api()->add_listening(public_listener_->address().str());
+  for (const ListenerSource* listener : reload_.scope()->listeners()) {
+    details.mutable_api()->add_listening(listener->local_address().str());
+  }
+
+  auto& configuration = *details.mutable_configuration();
+  *configuration.mutable_status() = configuration_status();
+  configuration.set_path(options_.configuration);
+  configuration.set_reloads(reloads_);
+  configuration.set_failed_reloads(failed_reloads_);
+  configuration.set_loaded_at(utc(reload_.scope()->metadata().loaded_at));
+
+  spawner_.describe(*details.mutable_spawner());
+  daemon_.describe(*details.mutable_daemon());
+
+  auto& loop = *details.mutable_loop();
+  const LoopCounters& counters = loop_.counters();
+  *loop.mutable_status() = make_status(Status::Green, "running");
+  loop.set_events(counters.events);
+  loop.set_failed_events(counters.failed);
+  loop.set_slow_events(counters.slow);
+  loop.set_turns(counters.turns);
+  loop.set_sources(static_cast<std::uint32_t>(loop_.source_count()));
+  loop.set_drains(static_cast<std::uint32_t>(loop_.drain_count()));
+  loop.set_buffer_bytes(loop_.buffers().lent_bytes());
+
+  auto& promises = *details.mutable_promises();
+  const PromiseKeeper& keeper = spawner_.keeper();
+  *promises.mutable_status() = make_status(Status::Green, "kept");
+  promises.set_kept(static_cast<std::uint32_t>(keeper.size()));
+  promises.set_fulfilled(keeper.counters().fulfilled);
+  promises.set_rejected(keeper.counters().rejected);
+  promises.set_timed_out(keeper.counters().timed_out);
+  promises.set_orphans(keeper.counters().orphans);
+}
+
+}  // namespace snowfox::node

@@ -1,0 +1,243 @@
+#include "manager/public_api.h"
+
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <snowfox/core/error.h>
+
+#include "common/status.h"
+
+namespace snowfox::node {
+namespace {
+
+constexpr std::string_view kComponent = "api";
+/// Requests are small; who announces more is no client of ours.
+constexpr std::size_t kMaxFrameBytes = 1U << 20;
+/// Who is refused has so long to ask why.
+constexpr Duration kRefusalTimeout = std::chrono::seconds(2);
+/// So many more than are served may be told that they are not.
+constexpr std::size_t kRefusedAtOnce = 64;
+constexpr Duration kDetailsTimeout = std::chrono::seconds(10);
+
+/// The supplementary groups of the process at the other end of a Unix socket, when it connected.
+std::vector<gid_t> peer_groups(int fd) {
+  std::vector<gid_t> groups(32);
+  for (;;) {
+    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int result = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+    const int error = errno;
+    groups.resize(size / sizeof(gid_t));
+    if (result == 0) return groups;
+    if (error != ERANGE) return {};
+  }
+}
+
+std::string name_of(uid_t user) {
+  const passwd* entry = getpwuid(user);
+  return entry == nullptr ? fmt::format("user {}", user) : fmt::format("user {} ({})", entry->pw_name, user);
+}
+
+bool contains(const auto& all, auto one) { return std::find(all.begin(), all.end(), one) != all.end(); }
+
+}  // namespace
+
+PublicApi::PublicApi(LoopManager& loop, NodeRequests& node)
+    : loop_(loop),
+      node_(node),
+      served_([this](MessageEvent<Message>& request) { asked(request); }),
+      refused_([this](MessageEvent<Message>& request) { refuse_connection(request); }) {
+  watermarks_.hard_limit = 16U << 20;
+  for (auto* protocol : {&served_, &refused_}) {
+    protocol->options.max_frame_bytes = kMaxFrameBytes;
+    protocol->on_closed = [this](SourceId source, std::error_code reason) { closed(source, reason); };
+    protocol->on_refused = [this](const Message& message, std::string_view reason, ProtoBufDrain* drain) {
+      return refuse_id(message, reason, drain);
+    };
+    protocol->on_error = [this](MessageEvent<Message>& request, const std::exception_ptr& error) {
+      refuse(request, to_error(error));
+    };
+  }
+  refused_.options.idle_timeout = kRefusalTimeout;
+}
+
+PublicApi::~PublicApi() {
+  for (const auto& [source, client] : clients_) loop_.remove(source);
+}
+
+ListenerOptions PublicApi::listener_options(const ApiConfiguration& configuration) {
+  return {{.unix_mode = 0660}, configuration.max_clients == 0 ? 0 : configuration.max_clients + kRefusedAtOnce};
+}
+
+void PublicApi::set(const ApiConfiguration& configuration) {
+  configuration_ = configuration;
+  served_.options.idle_timeout = configuration.idle_timeout;
+}
+
+std::optional<Error> PublicApi::find_refusal(const ListenerSource::Connection& connection) const {
+  const int fd = connection.channel->fd();
+  const auto peer = connection.channel->io().peer_credentials(fd);
+  const auto& [listen, users, groups, max_clients, idle_timeout] = configuration_;
+  // Who is at the other end of TCP cannot be known: those addresses are open to all who reach them.
+  if (peer && !(users.empty() && groups.empty()) && peer->uid != 0 && peer->uid != geteuid()) {
+    bool allowed = contains(users, peer->uid) || contains(groups, peer->gid);
+    for (const gid_t group : peer_groups(fd)) allowed = allowed || contains(groups, group);
+    if (!allowed) {
+      return make_error(NOT_ALLOWED, name_of(peer->uid) + " may not use this node: api.allow does not name them");
+    }
+  }
+  if (max_clients != 0 && served_clients_ >= max_clients) {
+    return make_error(TOO_MANY_CLIENTS, fmt::format("the node has {} clients, which is all it takes (api.max_clients)",
+                                                    served_clients_));
+  }
+  return std::nullopt;
+}
+
+void PublicApi::accept(const ListenerSource::Connection& connection) {
+  auto refusal = find_refusal(connection);
+  if (refusal) {
+    ++refused_clients_;
+    loop_.log().warning(kComponent, "client refused", {{"reason", refusal->text()}});
+  } else {
+    ++accepted_;
+    ++served_clients_;
+  }
+  const auto ends =
+      serve_proto_buf(loop_, connection.channel, refusal ? refused_ : served_, &watermarks_);
+  if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
+  Client& client = clients_[ends.source];
+  client.id = fmt::format("client-{}", ++last_client_);
+  client.refusal = std::move(refusal);
+  loop_.log().debug(kComponent, "client connected", {{"client", client.id}});
+}
+
+void PublicApi::closed(SourceId source, std::error_code reason) {
+  const auto found = clients_.find(source);
+  if (found == clients_.end()) return;
+  const Client& client = found->second;
+  if (!client.refusal) --served_clients_;
+  const bool orderly = reason == Errc::EndOfStream || client.refusal;
+  loop_.log().write(orderly ? LogLevel::Debug : LogLevel::Warning, kComponent, "client disconnected",
+                    {{"client", client.id}, {"reason", reason.message()}});
+  clients_.erase(found);
+}
+
+void PublicApi::asked(MessageEvent<Message>& request) {
+  ++requests_;
+  const auto found = clients_.find(request.source_id());
+  if (found == clients_.end()) return;
+  Client& client = found->second;
+  const public_api::Code code = request.message().code();
+  if (auto fault = find_fault(request.message())) {
+    refuse(request, std::move(*fault));
+  } else if (code == public_api::INTRODUCE_REQUEST) {
+    introduce(request, client);
+  } else if (!client.introduced) {
+    refuse(request, make_error(NOT_INTRODUCED, "introduce_request must come first"));
+  } else if (const auto id = request.correlation_id().text();
+             !id.starts_with(client.id) || id.substr(client.id.size(), 1) != "/") {
+    // So that the ids of different clients never meet.
+    refuse(request, make_error(WRONG_CORRELATION_ID, fmt::format("correlation_id must begin with {}/", client.id)));
+  } else {
+    dispatch(request, client);
+  }
+}
+
+void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
+  const CorrelationId& id = request.correlation_id();
+  switch (request.message().code()) {
+    case public_api::NODE_INFO_REQUEST: {
+      if (request.message().node_info_request().details()) return send_details(request);
+      auto answer = make_message<Message>(Message::kNodeInfoResponse, id);
+      *answer.mutable_node_info_response() = node_.node_info();
+      request.answer(answer);
+      return;
+    }
+    case public_api::RELOAD:
+      loop_.log().info(kComponent, "reload asked for", {{"client", client.id}}, id);
+      if (auto error = node_.reload(id)) return refuse(request, std::move(*error));
+      request.answer(make_ack<Message>(id));
+      return;
+    default: refuse(request, not_a_request(request.message()));
+  }
+}
+
+void PublicApi::introduce(MessageEvent<Message>& request, Client& client) {
+  client.introduced = true;
+  auto answer = make_message<Message>(Message::kIntroduceResponse, request.correlation_id());
+  answer.mutable_introduce_response()->set_client_id(client.id);
+  answer.mutable_introduce_response()->set_node_name(node_.node_name());
+  request.answer(answer);
+}
+
+void PublicApi::send_details(MessageEvent<Message>& request) {
+  const CorrelationId id = request.correlation_id();
+  const Duration timeout =
+      request.deadline() == kNever ? kDetailsTimeout : std::min<Duration>(request.deadline() - loop_.now(), kDetailsTimeout);
+  const auto send = [this, id, drain = request.drain_id()](const Message& answer) {
+    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
+  };
+  node_.detailed_node_info(id, timeout)
+      .then([send, id](public_api::NodeInfoResponse&& info) {
+        auto answer = make_message<Message>(Message::kNodeInfoResponse, id);
+        *answer.mutable_node_info_response() = std::move(info);
+        send(answer);
+      })
+      .otherwise([this, send, id](const std::exception_ptr& error) {
+        ++errors_;
+        send(make_refusal<Message>(id, to_error(error)));
+      })
+      // Who has closed its side after asking is still answered.
+      .finally([lease = request.answer_later()] {})
+      .detach();
+}
+
+void PublicApi::refuse(MessageEvent<Message>& request, Error error) {
+  ++errors_;
+  loop_.log().info(kComponent, "request refused",
+                   {{"code", ErrorCode_Name(error.code())}, {"reason", error.text()}}, request.correlation_id());
+  request.answer(make_refusal<Message>(request.correlation_id(), std::move(error)));
+}
+
+void PublicApi::refuse_connection(MessageEvent<Message>& request) {
+  const auto found = clients_.find(request.source_id());
+  if (found == clients_.end()) return;
+  request.answer(make_refusal<Message>(request.correlation_id(), *found->second.refusal));
+  if (auto* source = loop_.fetch<ProtoBufSource<Message>>(request.source_id())) source->close(Errc::EndOfStream);
+}
+
+bool PublicApi::refuse_id(const Message& message, std::string_view reason, ProtoBufDrain* drain) {
+  ++requests_;
+  ++errors_;
+  loop_.log().info(kComponent, "request refused", {{"reason", reason}});
+  if (drain == nullptr) return true;
+  auto answer = make_refusal<Message>({}, make_error(WRONG_CORRELATION_ID, std::string(reason)));
+  // As much of it as an id may have, so that whoever sent it can read the answer; and no half characters.
+  std::size_t size = std::min(message.correlation_id().size(), CorrelationId::kMaxBytes);
+  while (size < message.correlation_id().size() && size > 0 && (message.correlation_id()[size] & 0xc0) == 0x80) --size;
+  answer.set_correlation_id(message.correlation_id().substr(0, size));
+  drain->enqueue(answer);
+  return true;
+}
+
+void PublicApi::describe(public_api::Api& api) const {
+  api.set_clients(static_cast<std::uint32_t>(served_clients_));
+  api.set_max_clients(static_cast<std::uint32_t>(configuration_.max_clients));
+  api.set_accepted(accepted_);
+  api.set_refused(refused_clients_);
+  api.set_requests(requests_);
+  api.set_errors(errors_);
+  const bool full = configuration_.max_clients != 0 && served_clients_ >= configuration_.max_clients;
+  *api.mutable_status() = full ? make_status(Status::Yellow, "no more clients are taken (api.max_clients)")
+                               : make_status(Status::Green, "clients are served");
+}
+
+}  // namespace snowfox::node

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/promises/promise.h>
+
+#include "common/link.h"
+#include "common/run_directory.h"
+#include "common/status.h"
+#include "protocol/manager_spawner.pb.h"
+#include "protocol/public_api.pb.h"
+
+namespace snowfox::node {
+
+/// The manager's side of its link to the spawner.
+class SpawnerLink {
+ public:
+  using Message = manager_spawner::Message;
+
+  explicit SpawnerLink(LoopManager& loop);
+
+  /// Settled when the spawner has answered.
+  Promise<void> connect(const RunDirectory& directory, Duration timeout);
+  DrainId drain_id() const noexcept { return link_.drain_id(); }
+  /// Asks how the spawner is and remembers that. Rejected if it does not answer.
+  Promise<void> look(const CorrelationId& id, Duration timeout);
+  /// What is known of it.
+  Status status() const;
+  void describe(public_api::Link& link) const;
+  const PromiseKeeper& keeper() const noexcept { return link_.keeper(); }
+
+ private:
+  void remember(const manager_spawner::SpawnerInfoResponse& info, Duration round_trip);
+
+  LoopManager& loop_;
+  Link<Message> link_;
+  public_api::Link last_;  // what it said when it was asked last
+  bool late_ = false;      // it did not answer when it was asked last
+};
+
+}  // namespace snowfox::node
