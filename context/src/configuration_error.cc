@@ -6,19 +6,16 @@
 namespace snowfox {
 namespace {
 
-/// Keeps those that are told, and adds the others to `omitted`.
-std::vector<ConfigurationProblem> cut(std::vector<ConfigurationProblem> problems, std::size_t& omitted) {
-  assert(!problems.empty());
-  if (problems.size() > ConfigurationError::kMaxProblems) {
-    omitted += problems.size() - ConfigurationError::kMaxProblems;
-    problems.resize(ConfigurationError::kMaxProblems);
-  }
-  return problems;
+std::size_t beyond_limit(std::size_t count) {
+  return count > ConfigurationError::kMaxProblems ? count - ConfigurationError::kMaxProblems : 0;
 }
 
 std::string lines(const std::vector<ConfigurationProblem>& problems, std::size_t omitted) {
   std::string text;
-  for (const ConfigurationProblem& problem : problems) text.append(text.empty() ? "" : "\n").append(problem.str());
+  for (std::size_t i = 0; i < problems.size() && i < ConfigurationError::kMaxProblems; ++i) {
+    text.append(i == 0 ? "" : "\n").append(problems[i].str());
+  }
+  omitted += beyond_limit(problems.size());
   if (omitted != 0) text.append("\nand ").append(std::to_string(omitted)).append(" more");
   return text;
 }
@@ -34,8 +31,10 @@ ConfigurationError::ConfigurationError(ConfigurationProblem problem)
     : ConfigurationError(std::vector<ConfigurationProblem>{std::move(problem)}) {}
 
 ConfigurationError::ConfigurationError(std::vector<ConfigurationProblem> problems, std::size_t omitted)
-    : std::runtime_error(lines(problems = cut(std::move(problems), omitted), omitted)),
-      problems_(std::make_shared<const std::vector<ConfigurationProblem>>(std::move(problems))),
-      omitted_(omitted) {}
+    : std::runtime_error(lines(problems, omitted)), omitted_(omitted + beyond_limit(problems.size())) {
+  assert(!problems.empty());
+  problems.resize(problems.size() - beyond_limit(problems.size()));
+  problems_ = std::make_shared<const std::vector<ConfigurationProblem>>(std::move(problems));
+}
 
 }  // namespace snowfox

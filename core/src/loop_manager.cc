@@ -94,6 +94,8 @@ LoopManager::LoopManager(std::unique_ptr<Poller> poller, Io& io, Log& log, LoopO
 
 LoopManager::~LoopManager() {
   detach();
+  // What runs with nobody waiting for it goes first, while all it may refer to is still there.
+  forget_deferred();
   // What one of them destroys may make or remove others: by index, not by iterator.
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
     EventSource* source = sources_.slots[i].item;
@@ -108,6 +110,7 @@ LoopManager::~LoopManager() {
   null_drain_.reset();
   // Work on other threads ends now, while all it may ask of the loop is still there.
   poller_.reset();
+  forget_deferred();
 }
 
 EventSource* LoopManager::source(SourceId id) const noexcept { return sources_.find(static_cast<std::uint64_t>(id)); }
@@ -320,6 +323,11 @@ void LoopManager::run_deferred() noexcept {
     ++events_since_poll_;
     deferred_.pop_front().run();
   }
+}
+
+void LoopManager::forget_deferred() noexcept {
+  while (!parked_.empty()) parked_.pop_front().on_loop_gone();
+  while (!deferred_.empty()) deferred_.pop_front().on_loop_gone();
 }
 
 void LoopManager::poll(TimePoint until) noexcept {

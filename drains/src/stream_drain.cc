@@ -23,23 +23,26 @@ std::size_t next_buffer_bytes(std::size_t pending) noexcept {
 
 }  // namespace
 
-/// Runs while data waits that the kernel does not take, and looks whether any of it was taken meanwhile.
+/// Runs while data waits that the kernel does not take. Bytes that it does take only move the time here; the timer is
+/// armed anew when it has expired.
 struct StreamDrain::Stall final : Timer {
   explicit Stall(StreamDrain& watched) : drain(watched) {}
 
   StreamDrain& drain;
-  std::uint64_t flushed_before = 0;
+  TimePoint last_taken{};
 
-  void begin() noexcept {
-    if (armed() || drain.watermarks().stall_timeout <= Duration::zero()) return;
-    flushed_before = drain.flushed_bytes_;
-    drain.loop().arm(*this, drain.watermarks().stall_timeout);
+  void note(bool some_taken) noexcept {
+    if (drain.watermarks().stall_timeout <= Duration::zero()) return;
+    if (armed() && !some_taken) return;
+    last_taken = drain.loop().now();
+    if (!armed()) drain.loop().arm(*this, stalled_at());
   }
 
  private:
+  TimePoint stalled_at() const noexcept { return deadline_after(last_taken, drain.watermarks().stall_timeout); }
   void expire() noexcept override {
-    if (drain.flushed_bytes_ == flushed_before) return drain.fail(Errc::DrainStalled);
-    begin();
+    if (drain.loop().now() >= stalled_at()) return drain.fail(Errc::DrainStalled);
+    drain.loop().arm(*this, stalled_at());
   }
 };
 
@@ -174,7 +177,7 @@ bool StreamDrain::flush() {
         return false;
       }
       if (!stall_) stall_ = std::make_unique<Stall>(*this);
-      stall_->begin();
+      stall_->note(written > 0);
       return false;
     }
   }

@@ -59,7 +59,15 @@ void PromiseState::detach(LoopManager& loop) noexcept {
   assert(downstream_ == nullptr && !detached_);
   set_loop(loop);
   detached_ = true;
-  if (settled()) finish_detached();
+  if (settled()) {
+    finish_detached();
+  } else if (!linked()) {
+    loop_->park(*this);
+  }
+}
+
+void PromiseState::on_loop_gone() noexcept {
+  if (detached_) release(this);
 }
 
 void PromiseState::finish_detached() noexcept {
@@ -94,6 +102,8 @@ void PromiseState::end() noexcept {
     notify();
   } else if (following_ && followed_ && dispensable_) {
     step_aside();
+  } else if (detached_ && !linked()) {
+    loop_->park(*this);
   }
 }
 

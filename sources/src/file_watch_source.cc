@@ -1,11 +1,11 @@
 #include <snowfox/sources/file_watch_source.h>
 
-#include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <span>
 #include <system_error>

@@ -18,14 +18,22 @@ constexpr Duration kRetry = std::chrono::milliseconds(100);
 
 class ConnectionEvent final : public Event {
  public:
-  ConnectionEvent(const ListenerSource::OnConnection& on_connection, ListenerSource::Connection connection)
-      : on_connection_(on_connection), connection_(std::move(connection)) {}
-  void handle() override { on_connection_(std::move(connection_)); }
+  ConnectionEvent(std::shared_ptr<const ListenerSource::OnConnection> on_connection,
+                  ListenerSource::Connection connection)
+      : on_connection_(std::move(on_connection)), connection_(std::move(connection)) {}
+  void handle() override { (*on_connection_)(std::move(connection_)); }
 
  private:
-  const ListenerSource::OnConnection& on_connection_;
+  std::shared_ptr<const ListenerSource::OnConnection> on_connection_;
   ListenerSource::Connection connection_;
 };
+
+/// The socket file at `path`, if there is one.
+std::optional<std::pair<dev_t, ino_t>> file_at(std::string_view path) {
+  struct stat status{};
+  if (path.empty() || ::lstat(std::string(path).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+  return std::pair(status.st_dev, status.st_ino);
+}
 
 }  // namespace
 
@@ -42,7 +50,7 @@ ListenerSource::ListenerSource(LoopManager& loop, const Address& address, const 
     : EventSource(loop),
       address_(address),
       options_(options),
-      on_connection_(std::move(on_connection)),
+      on_connection_(std::make_shared<const OnConnection>(std::move(on_connection))),
       count_(std::make_shared<ConnectionCount>()),
       channel_(Channel::make(loop, loop.io().listen(address, options))),
       retry_(std::make_unique<Retry>(*this)) {
@@ -54,7 +62,7 @@ ListenerSource::ListenerSource(LoopManager& loop, Handover from, const ListenerO
     : EventSource(loop),
       address_(from.address),
       options_(options),
-      on_connection_(std::move(on_connection)),
+      on_connection_(std::make_shared<const OnConnection>(std::move(on_connection))),
       count_(from.connections ? std::move(from.connections) : std::make_shared<ConnectionCount>()),
       channel_(Channel::make(loop, std::move(from.descriptor))),
       retry_(std::make_unique<Retry>(*this)),
@@ -66,6 +74,7 @@ ListenerSource::~ListenerSource() { close(); }
 
 void ListenerSource::begin() {
   channel_->set_source(this);
+  file_ = file_at(address_.path());
   // Whoever closes a connection may be in the middle of anything: look again soon, not now.
   count_->one_closed = [this] {
     if (channel_) loop().arm(*retry_, Duration::zero());
@@ -90,10 +99,7 @@ ListenerSource::Handover ListenerSource::hand_over() noexcept {
 void ListenerSource::close() noexcept {
   if (!channel_) return;
   // First the file, then the socket: in the other order another process might have made the file its own in between.
-  const std::string path(address_.path());
-  struct stat status{};
-  const bool ours = remove_file_ && !path.empty();
-  if (ours && ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
+  if (remove_file_ && file_ && file_ == file_at(address_.path())) ::unlink(std::string(address_.path()).c_str());
   channel_->set_source(nullptr);
   count_->one_closed = nullptr;
   retry_->disarm();
@@ -106,9 +112,11 @@ void ListenerSource::set_max_connections(std::size_t limit) noexcept {
 }
 
 void ListenerSource::pause_for_descriptors(int error) noexcept {
-  loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
-                       {{"address", address_.str()}, {"error", std::generic_category().message(error)},
-                        {"connections", count_->open}});
+  if (!std::exchange(said_exhausted_, true)) {
+    loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
+                         {{"address", address_.str()}, {"error", std::generic_category().message(error)},
+                          {"connections", count_->open}});
+  }
   loop().arm(*retry_, kRetry);
   watch();
 }
@@ -127,8 +135,14 @@ EventRef ListenerSource::parse() {
     Connection connection;
     const int accepted = loop().io().accept(channel_->fd(), connection.peer);
     if (accepted >= 0) {
+      try {
+        connection.channel = Channel::make(loop(), Descriptor(loop().io(), accepted));
+      } catch (const std::system_error& error) {
+        pause_for_descriptors(error.code().value());
+        return nullptr;
+      }
+      said_exhausted_ = false;
       ++accepted_;
-      connection.channel = Channel::make(loop(), Descriptor(loop().io(), accepted));
       connection.channel->count_in(count_);
       return std::make_unique<ConnectionEvent>(on_connection_, std::move(connection));
     }

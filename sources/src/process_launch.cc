@@ -134,6 +134,7 @@ std::vector<std::string> environment_of(const ProcessOptions& options) {
   }
   for (const std::string& variable : options.environment) set(variable);
   std::vector<std::string> all;
+  all.reserve(variables.size());
   for (auto& [name, variable] : variables) all.push_back(std::move(variable));
   return all;
 }

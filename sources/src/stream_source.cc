@@ -28,6 +28,7 @@ struct StreamSource::Silence final : Timer {
   StreamSource& source;
   TimePoint last_received{};
   TimePoint frame_deadline = kNever;
+  TimePoint paused_since = kNever;
 
   TimePoint idle_deadline() const noexcept {
     const Duration timeout = source.options_->idle_timeout;
@@ -37,14 +38,23 @@ struct StreamSource::Silence final : Timer {
     if (!armed() || deadline < this->deadline()) source.loop().arm(*this, deadline);
   }
 
+  /// While it is we who do not listen, the peer's time does not run.
+  void set_paused(bool paused) noexcept {
+    const TimePoint now = source.loop().now();
+    if (paused) {
+      paused_since = now;
+      disarm();
+    } else if (paused_since != kNever) {
+      const Duration unheard = now - std::exchange(paused_since, kNever);
+      last_received += unheard;
+      if (frame_deadline != kNever) frame_deadline = deadline_after(frame_deadline, unheard);
+      source.loop().arm(*this, std::min(frame_deadline, idle_deadline()));
+    }
+  }
+
  private:
   void expire() noexcept override {
     const TimePoint now = source.loop().now();
-    if (source.paused()) {
-      // It is we who do not listen.
-      last_received = now;
-      if (frame_deadline != kNever) frame_deadline = deadline_after(now, source.options_->frame_timeout);
-    }
     if (now >= frame_deadline) return source.close(Errc::FrameTimeout);
     if (now >= idle_deadline()) return source.close(Errc::IdleTimeout);
     source.loop().arm(*this, std::min(frame_deadline, idle_deadline()));
@@ -83,7 +93,10 @@ void StreamSource::on_readable() noexcept {
   ready();
 }
 
-void StreamSource::on_pause_changed() noexcept { watch(); }
+void StreamSource::on_pause_changed() noexcept {
+  if (silence_) silence_->set_paused(paused());
+  watch();
+}
 
 void StreamSource::on_removed() noexcept {
   silence_.reset();
@@ -158,9 +171,19 @@ void StreamSource::await_rest() {
   silence_->arm_for(silence_->frame_deadline);
 }
 
+void StreamSource::fail(std::error_code error) noexcept {
+  if (finished_) return leave();  // closed() has thrown
+  close(error);
+}
+
 EventRef StreamSource::finish() {
   if (std::exchange(finished_, true)) return nullptr;
   EventRef last = closed(reason_);
+  leave();
+  return last;
+}
+
+void StreamSource::leave() noexcept {
   if (EventDrain* drain = channel_ ? channel_->drain() : nullptr) {
     if (peer_only_finished(reason_)) {
       drain->close_when_empty();
@@ -170,7 +193,6 @@ EventRef StreamSource::finish() {
   }
   buffer_.clear();
   loop().remove(id());
-  return last;
 }
 
 }  // namespace snowfox

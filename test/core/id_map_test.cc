@@ -81,6 +81,7 @@ TEST(IdMapTest, LeavesValuesWhereTheyAreWhileItGrowsAndShrinks) {
   };
   IdMap<Fixed> map;
   std::vector<Fixed*> places;
+  places.reserve(10'000);
   for (int i = 0; i < 10'000; ++i) places.push_back(map.insert(numbered(i), i));
   for (int i = 0; i < 10'000; i += 2) map.erase(numbered(i));
   for (int i = 1; i < 10'000; i += 2) {

@@ -487,6 +487,27 @@ TEST_F(PromiseTest, CountsNothingWhenADroppedPromiseIsRejected) {
   EXPECT_EQ(loop.counters().unhandled_rejections, 0);
 }
 
+// Goal: nobody but the loop can end what nobody waits for.
+TEST_F(PromiseTest, GoesWithTheLoopIfItIsDetachedAndUnsettled) {
+  auto captured = std::make_shared<int>();
+  bool called = false;
+  Resolver<int> waiting;
+  Resolver<int> queued;
+  {
+    ManualLoop other;
+    auto [one, one_resolver] = make_promise<int>(other.loop);
+    auto [two, two_resolver] = make_promise<int>(other.loop);
+    waiting = std::move(one_resolver);
+    queued = std::move(two_resolver);
+    std::move(one).then([&, captured](int) { called = true; }).then([captured] {}).detach();
+    std::move(two).then([&, captured](int) { called = true; }).then([captured] {}).detach();
+    queued.resolve(1);
+  }
+  EXPECT_FALSE(waiting.wanted());
+  EXPECT_EQ(captured.use_count(), 1);
+  EXPECT_FALSE(called);
+}
+
 TEST_F(PromiseTest, EndsTheLoopByCleanExitThoughSomebodyHandlesTheRejection) {
   bool handled = false;
   const auto done =

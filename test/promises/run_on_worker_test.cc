@@ -100,6 +100,7 @@ TEST_F(RunOnWorkerTest, KeepsWhatTheThreadUsesThoughThePromiseIsDropped) {
 TEST_F(RunOnWorkerTest, RunsManyAtATime) {
   int sum = 0;
   std::vector<Promise<void>> done;
+  done.reserve(1000);
   for (int i = 0; i < 1000; ++i) {
     done.push_back(run_on_worker(loop, [i] { return i; }).then([&sum](int value) { sum += value; }));
   }

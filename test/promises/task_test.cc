@@ -1,6 +1,7 @@
 #include <snowfox/promises/task.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -136,7 +137,8 @@ TEST_F(TaskTest, RejectsWithWhatTheCoroutineThrows) {
 // --- cancelling ---
 
 Task<void> hold_and_wait(Promise<void> promise, std::shared_ptr<int> held, bool& resumed) {
-  const std::shared_ptr<int> local = held;
+  const std::weak_ptr<int> watched = held;
+  const std::shared_ptr<int> local = watched.lock();
   co_await std::move(promise);
   resumed = true;
 }
@@ -243,6 +245,22 @@ TEST_F(TaskTest, RunsToItsEndWhenDetached) {
   resolver.resolve();
   turn();
   EXPECT_TRUE(resumed);
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+Task<void> sleep_twice(LoopManager& loop, std::shared_ptr<int>) {
+  co_await sleep(loop, std::chrono::seconds(1));
+  co_await sleep(loop, std::chrono::hours(1));
+}
+
+TEST_F(TaskTest, GoesWithTheLoopIfItIsDetachedAndUnfinished) {
+  const auto held = std::make_shared<int>();
+  {
+    ManualLoop other;
+    sleep_twice(other.loop, held).detach(other.loop);
+    other.pass(std::chrono::seconds(2));
+    EXPECT_EQ(held.use_count(), 2);
+  }
   EXPECT_EQ(held.use_count(), 1);
 }
 

@@ -42,8 +42,7 @@ TEST_P(LineSplitterTest, FindsNothingInNothing) { EXPECT_THAT(lines_of("", 10, G
 TEST_P(LineSplitterTest, CutsALineThatIsTooLong) {
   EXPECT_THAT(lines_of("abcd\nabcde\nx\n", 4, GetParam()), ElementsAre("abcd", "abcd...", "x"));
   EXPECT_THAT(lines_of("abcdefghijklmnop", 4, GetParam()), ElementsAre("abcd..."));
-  EXPECT_THAT(lines_of("abcdefghijklmnop\n\nabcdefgh\nx", 4, GetParam()),
-              ElementsAre("abcd...", "", "abcd...", "x"));
+  EXPECT_THAT(lines_of("abcdefghijklmnop\n\nabcdefgh\nx", 4, GetParam()), ElementsAre("abcd...", "", "abcd...", "x"));
 }
 
 INSTANTIATE_TEST_SUITE_P(PieceBytes, LineSplitterTest, testing::Values(1, 2, 3, 5, 100));

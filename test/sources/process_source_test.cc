@@ -201,7 +201,8 @@ TEST_F(ProcessSourceTest, SendsASignalToItsWholeGroup) {
   options.output = ProcessStream::pipe();
   ProcessSource process(loop_, options, record());
   bool ended = false;  // the pipe ends when both have let go of it
-  LineSource lines(loop_, process.take_output(), [](const TextLine&) {}, [&](std::error_code) { ended = true; });
+  LineSource lines(
+      loop_, process.take_output(), [](const TextLine&) {}, [&](std::error_code) { ended = true; });
   EXPECT_TRUE(process.signal_group(SIGTERM));
   EXPECT_TRUE(run_until(loop_, [&] { return ended && exits_.size() == 1; }));
 }
@@ -229,7 +230,8 @@ TEST_F(ProcessSourceTest, KillsTheWholeGroupWhenDestroyed) {
     ProcessSource process(loop_, options, record());
     output = process.take_output();
   }
-  LineSource lines(loop_, std::move(output), [](const TextLine&) {}, [&](std::error_code) { ended = true; });
+  LineSource lines(
+      loop_, std::move(output), [](const TextLine&) {}, [&](std::error_code) { ended = true; });
   EXPECT_TRUE(run_until(loop_, [&] { return ended; }));
 }
 
@@ -505,8 +507,7 @@ TEST_F(ProcessSourceTest, GivesItsOutputLineByLine) {
   std::vector<std::string> seen;
   std::optional<std::error_code> reason;
   LineSource lines(
-      loop_, process.take_output(),
-      [&](const TextLine& line) { seen.push_back(line.text + (line.cut ? "..." : "")); },
+      loop_, process.take_output(), [&](const TextLine& line) { seen.push_back(line.text + (line.cut ? "..." : "")); },
       [&](std::error_code error) { reason = error; }, 10);
   EXPECT_EQ(loop_.run(), 0) << "after both ends there is nothing to wait for";
   EXPECT_THAT(seen, ElementsAre("one", "", "twoxxxxxxx...", "last"));

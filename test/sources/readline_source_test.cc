@@ -33,14 +33,13 @@
 #include "support/temporary_directory.h"
 
 // libtinfo keeps the descriptions of terminals that it has read until the process ends.
-extern "C" const char* __lsan_default_suppressions() { return "leak:libtinfo"; }
-extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
+extern "C" const char* __lsan_default_suppressions() { return "leak:libtinfo"; }    // NOLINT: its name is given
+extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }  // NOLINT
 
 namespace snowfox {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr std::string_view kUp = "\x1b[A";
@@ -81,23 +80,14 @@ class Screen {
       return;
     }
     switch (byte) {
-      case '\x1b':
-        sequence_ = byte;
-        break;
-      case '\r':
-        column_ = 0;
-        break;
-      case '\n':
-        ++row_;
-        break;
+      case '\x1b': sequence_ = byte; break;
+      case '\r': column_ = 0; break;
+      case '\n': ++row_; break;
       case '\b':
         if (column_ > 0) --column_;
         break;
-      case '\a':
-        beeped_ = true;
-        break;
-      default:
-        character(byte);
+      case '\a': beeped_ = true; break;
+      default: character(byte);
     }
   }
 
@@ -117,27 +107,17 @@ class Screen {
     const std::size_t number = std::strtoul(sequence.c_str() + 2, nullptr, 10);
     const std::size_t count = number == 0 ? 1 : number;
     switch (sequence.back()) {
-      case 'A':
-        row_ -= std::min(row_, count);
-        break;
-      case 'C':
-        column_ = std::min(column_ + count, columns_ - 1);
-        break;
-      case 'D':
-        column_ -= std::min(column_, count);
-        break;
-      case 'G':
-        column_ = count - 1;
-        break;
+      case 'A': row_ -= std::min(row_, count); break;
+      case 'C': column_ = std::min(column_ + count, columns_ - 1); break;
+      case 'D': column_ -= std::min(column_, count); break;
+      case 'G': column_ = count - 1; break;
       case 'K':
         for (std::size_t at = column_; at < columns_; ++at) cell(row_, at) = " ";
         break;
       case 'J':
         if (number == 2) rows_.clear();
         break;
-      case 'H':
-        row_ = column_ = 0;
-        break;
+      case 'H': row_ = column_ = 0; break;
       case 'P': {
         cell(row_, columns_ - 1);
         Row& row = rows_[row_];
@@ -151,10 +131,8 @@ class Screen {
         break;
       case 'm':
       case 'h':
-      case 'l':
-        break;
-      default:
-        ADD_FAILURE() << "the screen does not know " << sequence.substr(1);
+      case 'l': break;
+      default: ADD_FAILURE() << "the screen does not know " << sequence.substr(1);
     }
   }
 
@@ -337,8 +315,8 @@ TEST_F(ReadlineSourceTest, EditsTheLine) {
   type(kLeft);
   type("lo wor");
   EXPECT_THAT(rows(), ElementsAre("> hello word"));
-  type("\x01>\x05!");  // Ctrl-A, Ctrl-E
-  type("\x1b[H\x1b[3~");  // Home, Delete
+  type("\x01>\x05!");        // Ctrl-A, Ctrl-E
+  type("\x1b[H\x1b[3~");     // Home, Delete
   type("\x1b[1;5C\x1b[C,");  // a word to the right, then one character
   type("\r");
   EXPECT_THAT(lines_, ElementsAre("hello ,word!"));
@@ -572,7 +550,7 @@ TEST_F(ReadlineSourceTest, LeavesTheTerminalWhileStopped) {
   terminal_.send("half a");
   ASSERT_TRUE(wait_for([&] { return !rows().empty() && rows().back() == "> half a"; }));
   terminal_.send("\x1a");  // Ctrl-Z
-  ASSERT_TRUE(wait_for([&] { return rows().size() >= 1 && !terminal_.echoes(); }));
+  ASSERT_TRUE(wait_for([&] { return !rows().empty() && !terminal_.echoes(); }));
   terminal_.send(" li");
   ASSERT_TRUE(wait_for([&] { return !rows().empty() && rows().back() == "> half a li"; }));
   kill(terminal_.foreground_group(), SIGTSTP);  // from outside

@@ -29,7 +29,6 @@ namespace snowfox {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -209,13 +208,14 @@ TEST_F(StreamSourceTest, TellsOfAReset) {
   loop_.turn();
   theirs_.reset();
   loop_.turn();
-  EXPECT_THAT(source_->ends, ElementsAre(std::make_error_code(std::errc::connection_reset)));
+  ASSERT_THAT(source_->ends, SizeIs(1));
+  EXPECT_EQ(source_->ends.front(), std::errc::connection_reset);
   EXPECT_EQ(drain_->id(), kNoDrain);
 }
 
 // Goal: who has said its last word still hears the answers to it.
 TEST_F(StreamSourceTest, AnswersAPeerThatHasClosedItsOwnSide) {
-  const std::string much(3 << 20, 'x');
+  const std::string much(1 << 20, 'x');
   source_->on_line = [&](const std::string&) { drain_->enqueue(much); };
   std::string received;
   send_some(theirs_.get(), "question\n");
@@ -320,7 +320,8 @@ TEST_F(StreamSourceTest, EndsWhenItsDrainCannotWrite) {
   loop_.turn();
   drain_->enqueue("nobody reads this");
   loop_.turn();
-  EXPECT_THAT(source_->ends, ElementsAre(std::make_error_code(std::errc::broken_pipe)));
+  ASSERT_THAT(source_->ends, SizeIs(1));
+  EXPECT_EQ(source_->ends.front(), std::errc::broken_pipe);
   EXPECT_EQ(drain_->id(), kNoDrain);
 }
 

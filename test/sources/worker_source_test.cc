@@ -36,7 +36,7 @@ class BusyPool {
  public:
   static constexpr int kThreads = 4;
   BusyPool(LoopManager& loop) : worker_(loop) {
-    for (Gate& gate : gates_) worker_.submit([&gate] { gate.pass(); }, [this](Result<void>) { ++done_; });
+    for (Gate& gate : gates_) worker_.submit([&gate] { gate.pass(); }, [this](const Result<void>&) { ++done_; });
     for (Gate& gate : gates_) gate.begun.acquire();
   }
   ~BusyPool() {
@@ -65,7 +65,7 @@ TEST_F(WorkerSourceTest, BringsTheResultOfWorkDoneOnAnotherThread) {
         there = std::this_thread::get_id();
         return 42;
       },
-      [&](Result<int> r) {
+      [&](const Result<int>& r) {
         EXPECT_EQ(std::this_thread::get_id(), here);
         result = r.value();
       }));
@@ -79,7 +79,7 @@ TEST_F(WorkerSourceTest, BringsWhatTheWorkThrew) {
   WorkerSource worker(loop_);
   std::string what;
   worker.submit([]() -> int { throw std::runtime_error("no such luck"); },
-                [&](Result<int> result) {
+                [&](const Result<int>& result) {
                   EXPECT_FALSE(result);
                   what = describe(result.error());
                   EXPECT_THROW(result.value(), std::runtime_error);
@@ -89,27 +89,36 @@ TEST_F(WorkerSourceTest, BringsWhatTheWorkThrew) {
 }
 
 TEST_F(WorkerSourceTest, MovesWhatCannotBeCopied) {
+  struct Number {
+    explicit Number(int number) : value(number) {}
+    Number(Number&&) = default;
+    Number& operator=(Number&&) = default;
+    int value;
+  };
   WorkerSource worker(loop_);
-  std::unique_ptr<int> result;
-  worker.submit([given = std::make_unique<int>(7)]() mutable { return std::move(given); },
-                [&, kept = std::make_unique<int>(1)](Result<std::unique_ptr<int>> r) { result = std::move(r).value(); });
-  ASSERT_TRUE(run_until(loop_, [&] { return result != nullptr; }));
-  EXPECT_EQ(*result, 7);
+  int sum = 0;
+  worker.submit([given = Number(7)]() mutable { return std::move(given); },
+                [&, kept = Number(1)](Result<Number> result) {
+                  const Number received = std::move(result).value();
+                  sum = received.value + kept.value;
+                });
+  ASSERT_TRUE(run_until(loop_, [&] { return sum == 8; }));
 }
 
 // Goal: what `done` throws reaches the loop's error policy.
 TEST_F(WorkerSourceTest, EndsTheLoopByCleanExit) {
   WorkerSource worker(loop_);
-  worker.submit([] {}, [](Result<void> result) {
-    result.value();
-    throw CleanExit();
-  });
+  worker.submit([] {},
+                [](const Result<void>& result) {
+                  result.value();
+                  throw CleanExit();
+                });
   EXPECT_EQ(loop_.run(), 0);
 }
 
 TEST_F(WorkerSourceTest, KeepsTheCorrelationIdOfItsChain) {
   WorkerSource worker(loop_);
-  worker.submit([] {}, [](Result<void>) {}, CorrelationId("chain/1"));
+  worker.submit([] {}, [](const Result<void>&) {}, CorrelationId("chain/1"));
   const EventRef event = loop_.wait(std::chrono::seconds(20));
   ASSERT_NE(event, nullptr);
   EXPECT_EQ(event->correlation_id().text(), "chain/1");
@@ -119,7 +128,7 @@ TEST_F(WorkerSourceTest, KeepsTheCorrelationIdOfItsChain) {
 TEST_F(WorkerSourceTest, RefusesMoreWorkThanItsLimit) {
   WorkerSource worker(loop_, 2);
   int done = 0;
-  const auto submit = [&] { return worker.submit([] {}, [&](Result<void>) { ++done; }); };
+  const auto submit = [&] { return worker.submit([] {}, [&](const Result<void>&) { ++done; }); };
   EXPECT_TRUE(submit());
   EXPECT_TRUE(submit());
   EXPECT_TRUE(worker.full());
@@ -135,7 +144,7 @@ TEST_F(WorkerSourceTest, LosesNoneOfAThousand) {
   int done = 0;
   for (int i = 0; i < 1000; ++i) {
     ASSERT_TRUE(worker.submit([i] { return i * i; },
-                              [&, i](Result<int> result) {
+                              [&, i](const Result<int>& result) {
                                 results[static_cast<std::size_t>(i)] = result.value();
                                 ++done;
                               }));
@@ -150,7 +159,7 @@ TEST_F(WorkerSourceTest, DropsResultsWhenDestroyedWithoutWaitingForTheWork) {
   bool done = false;
   {
     WorkerSource worker(loop_);
-    worker.submit([gate] { gate->pass(); }, [&done, released](Result<void>) { done = true; });
+    worker.submit([gate] { gate->pass(); }, [&done, released](const Result<void>&) { done = true; });
     gate->begun.acquire();
   }
   EXPECT_EQ(released.use_count(), 1) << "what nobody calls any more is still there";
@@ -165,11 +174,11 @@ TEST_F(WorkerSourceTest, DoesNotBeginWorkOnceDestroyed) {
   {
     BusyPool busy(loop_);
     WorkerSource worker(loop_);
-    worker.submit([&] { begun = true; }, [](Result<void>) {});
+    worker.submit([&] { begun = true; }, [](const Result<void>&) {});
   }
   int passed = 0;
   WorkerSource worker(loop_);
-  for (int i = 0; i < BusyPool::kThreads; ++i) worker.submit([] {}, [&](Result<void>) { ++passed; });
+  for (int i = 0; i < BusyPool::kThreads; ++i) worker.submit([] {}, [&](const Result<void>&) { ++passed; });
   ASSERT_TRUE(run_until(loop_, [&] { return passed == BusyPool::kThreads; }));
   EXPECT_FALSE(begun);
 }
@@ -179,7 +188,7 @@ TEST_F(WorkerSourceTest, DropsResultsThatWaitToBeHandled) {
   {
     WorkerSource worker(loop_);
     int done = 0;
-    for (int i = 0; i < 2; ++i) worker.submit([] {}, [&done, released](Result<void>) { ++done; });
+    for (int i = 0; i < 2; ++i) worker.submit([] {}, [&done, released](const Result<void>&) { ++done; });
     ASSERT_TRUE(run_until(loop_, [&] { return done == 1; }));
   }
   EXPECT_EQ(released.use_count(), 1);
@@ -188,10 +197,11 @@ TEST_F(WorkerSourceTest, DropsResultsThatWaitToBeHandled) {
 TEST_F(WorkerSourceTest, MayBeDestroyedByItsHandler) {
   auto worker = std::make_unique<WorkerSource>(loop_);
   bool done = false;
-  worker->submit([] {}, [&](Result<void>) {
-    worker.reset();
-    done = true;
-  });
+  worker->submit([] {},
+                 [&](const Result<void>&) {
+                   worker.reset();
+                   done = true;
+                 });
   EXPECT_EQ(loop_.run(), 0) << "nothing is left to wait for";
   EXPECT_TRUE(done);
 }
@@ -202,7 +212,7 @@ TEST_F(WorkerSourceTest, LetsWorkUnderWayOutliveTheLoopsRun) {
   {
     LoopManager loop;
     WorkerSource worker(loop);
-    for (int i = 0; i < 50; ++i) worker.submit([&] { ++ended; }, [](Result<void>) { FAIL(); });
+    for (int i = 0; i < 50; ++i) worker.submit([&] { ++ended; }, [](const Result<void>&) { FAIL(); });
   }
   EXPECT_LE(ended, 50);
 }
@@ -210,6 +220,7 @@ TEST_F(WorkerSourceTest, LetsWorkUnderWayOutliveTheLoopsRun) {
 TEST_F(WorkerSourceTest, ServesManyLoopsAtOnce) {
   std::vector<std::thread> threads;
   std::atomic<int> total = 0;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       LoopManager loop;
@@ -217,10 +228,11 @@ TEST_F(WorkerSourceTest, ServesManyLoopsAtOnce) {
       int sum = 0;
       int done = 0;
       for (int i = 0; i < 200; ++i) {
-        worker.submit([] { return 1; }, [&](Result<int> result) {
-          sum += result.value();
-          ++done;
-        });
+        worker.submit([] { return 1; },
+                      [&](const Result<int>& result) {
+                        sum += result.value();
+                        ++done;
+                      });
       }
       run_until(loop, [&] { return done == 200; });
       total += sum;

@@ -20,8 +20,14 @@ class ManualLoop {
   LoopManager& operator*() noexcept { return loop; }
   LoopManager* operator->() noexcept { return &loop; }
 
-  /// Handles what has already happened.
-  void turn() { run_what_is_ready(loop); }
+  /// Handles what has already happened, and what comes of it.
+  void turn() {
+    std::size_t tells = 0;
+    do {
+      tells = poller.tells();
+      run_what_is_ready(loop);
+    } while (poller.tells() != tells);
+  }
   /// Lets `time` pass, handling what comes meanwhile.
   void pass(Duration time) {
     const TimePoint end = poller.now() + time;

@@ -49,6 +49,8 @@ class ManualPoller final : public Poller {
   void refuse_watch(int error) noexcept { watch_error_ = error; }
   /// How often the loop has waited.
   std::size_t waits() const noexcept { return waits_; }
+  /// How often a target was told something.
+  std::size_t tells() const noexcept { return tells_; }
   /// How many descriptors are being watched for something.
   std::size_t watched() const noexcept {
     return static_cast<std::size_t>(std::count_if(handles_.begin(), handles_.end(), [](const Handle* handle) {
@@ -87,6 +89,7 @@ class ManualPoller final : public Poller {
       Handle* handle = handles_[places[i]];  // those told before may have ended this one
       if (handle == nullptr || asked[i].revents == 0) continue;
       told = true;
+      ++tells_;
       const bool error = (asked[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
       handle->target.on_poll(error || (asked[i].revents & POLLIN) != 0, error || (asked[i].revents & POLLOUT) != 0);
     }
@@ -97,6 +100,7 @@ class ManualPoller final : public Poller {
   std::vector<Handle*> handles_;  // null: ended while others were told
   std::vector<Work*> work_;
   std::size_t waits_ = 0;
+  std::size_t tells_ = 0;
   int watch_error_ = 0;
   bool woken_ = false;
 };

@@ -7,7 +7,8 @@
 
 namespace snowfox {
 
-/// Handles events until `condition()` holds; returns whether it came to hold. Only a test that fails waits for `timeout`.
+/// Handles events until `condition()` holds; returns whether it came to hold. Only a test that fails waits for
+/// `timeout`.
 template <typename Condition>
 bool run_until(LoopManager& loop, Condition condition, Duration timeout = std::chrono::seconds(20)) {
   const TimePoint deadline = loop.now() + timeout;

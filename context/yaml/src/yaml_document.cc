@@ -84,8 +84,8 @@ class Builder final : public YAML::EventHandler {
       : text_(text), file_(file), document_(document), problems_(problems) {}
 
   const YamlNode* root() const noexcept { return root_; }
-  /// The way to what is being read now.
-  std::string path() const;
+  /// The way to what is being read now, or to what was read last if that is in the same line.
+  std::string path(std::uint32_t line = 0) const;
   YamlMark mark(const YAML::Mark& at) const;
 
   void OnDocumentStart(const YAML::Mark& at) override {
@@ -93,7 +93,7 @@ class Builder final : public YAML::EventHandler {
     begun_ = true;
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& at, YAML::anchor_t anchor) override { remember(anchor, add(at, Kind::Null)); }
+  void OnNull(const YAML::Mark& at, YAML::anchor_t anchor) override { remember(anchor, add_null(at)); }
   void OnAlias(const YAML::Mark& at, YAML::anchor_t anchor) override;
   void OnScalar(const YAML::Mark& at, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override;
   void OnSequenceStart(const YAML::Mark& at, const std::string& tag, YAML::anchor_t anchor,
@@ -116,7 +116,7 @@ class Builder final : public YAML::EventHandler {
     const YamlNode* key = nullptr;  // read, its value is not yet
   };
 
-  YamlNode& add(const YAML::Mark& at, Kind kind);
+  YamlNode& add_null(const YAML::Mark& at);
   void place(const YAML::Mark& at, const YamlNode& node);
   void count(const YAML::Mark& at, std::uint32_t values);
   void remember(YAML::anchor_t anchor, YamlNode& node) {
@@ -140,13 +140,16 @@ class Builder final : public YAML::EventHandler {
   bool begun_ = false;
 };
 
-std::string Builder::path() const {
+std::string Builder::path(std::uint32_t line) const {
   std::string path;
   for (const Open& open : open_) {
+    const auto& entries = open.node->entries;
     if (open.node->kind == Kind::List) {
-      append_yaml_index(path, open.node->entries.empty() ? 0 : open.node->entries.size() - 1);
+      append_yaml_index(path, &open == &open_.back() ? entries.size() : entries.size() - 1);
     } else if (open.key != nullptr) {
       append_yaml_key(path, open.key->text);
+    } else if (!entries.empty() && entries.back().key->mark.line == line) {
+      append_yaml_key(path, entries.back().key->text);
     }
   }
   return path;
@@ -165,11 +168,12 @@ YamlMark Builder::mark(const YAML::Mark& at) const {
   return {file_, static_cast<std::uint32_t>(at.line) + 1, column + 1};
 }
 
-YamlNode& Builder::add(const YAML::Mark& at, Kind kind) {
+YamlNode& Builder::add_null(const YAML::Mark& at) {
   count(at, 1);
   YamlNode& node = document_.nodes.emplace_back();
-  node.kind = kind;
-  node.mark = mark(at);
+  // Nothing stands nowhere: told is the key that it was given to.
+  const bool of_a_key = !open_.empty() && open_.back().key != nullptr;
+  node.mark = of_a_key ? open_.back().key->mark : mark(at);
   place(at, node);
   return node;
 }
@@ -308,18 +312,19 @@ bool parse_yaml(std::string_view text, std::uint32_t file, YamlDocument& documen
     document.root = builder.root();
     return true;
   } catch (const NotYaml& error) {
-    problems.add(error.mark, builder.path(), error.message);
+    problems.add(error.mark, builder.path(error.mark.line), error.message);
   } catch (const YAML::Exception& error) {
     std::string message = "not valid YAML: " + error.msg;
     if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR) message += "; a text that begins with * is to stand in quotes";
-    problems.add(builder.mark(error.mark), builder.path(), std::move(message));
+    const YamlMark mark = builder.mark(error.mark);
+    problems.add(mark, builder.path(mark.line), std::move(message));
   }
   return false;
 }
 
 void append_yaml_key(std::string& path, std::string_view key) {
   const bool word = !key.empty() && key.size() <= kMaxQuotedBytes &&
-                    std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+                    std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; });
   if (!path.empty()) path += '.';
   path += word ? std::string(key) : quote_yaml(key);
 }

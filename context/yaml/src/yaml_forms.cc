@@ -57,8 +57,8 @@ std::optional<std::size_t> read_yaml_name(const YamlValue& value, const std::vec
     if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
   }
   std::string all;
-  for (const std::string_view name : names) {
-    all.append(all.empty() ? "" : &name == &names.back() ? " or " : ", ").append(name);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    all.append(i == 0 ? "" : i + 1 == names.size() ? " or " : ", ").append(names[i]);
   }
   value.expected(all);
   return std::nullopt;

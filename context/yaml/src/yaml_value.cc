@@ -25,6 +25,10 @@ std::string with_bounds(std::string_view what, T low, T high, bool lowest, bool 
   return fmt::format("{} from {} to {}", what, low, high);
 }
 
+std::string integer_text(YamlValue::Integer integer) {
+  return fmt::format("{}{}", integer.negative ? "-" : "", integer.magnitude);
+}
+
 }  // namespace
 
 YamlValue::Kind YamlValue::kind() const noexcept { return node_ == nullptr ? Kind::Missing : node_->kind; }
@@ -123,22 +127,13 @@ std::optional<bool> YamlValue::boolean() const {
   return read;
 }
 
-std::optional<YamlValue::Integer> YamlValue::integer(std::int64_t low, std::uint64_t high) const {
+std::optional<YamlValue::Integer> YamlValue::integer(Integer low, Integer high) const {
   const auto read = kind() == Kind::Scalar && !quoted() ? integer_of(text()) : std::nullopt;
-  if (read) {
-    // As magnitudes of their signs: 0 - low is right for the lowest, too.
-    const std::uint64_t depth = low < 0 ? 0 - static_cast<std::uint64_t>(low) : 0;
-    const bool in_bounds = read->negative ? read->magnitude <= depth
-                                          : read->magnitude <= high && (low <= 0 || read->magnitude >= static_cast<std::uint64_t>(low));
-    if (in_bounds) return read;
-  }
-  constexpr auto kHighest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  const bool no_low = low == std::numeric_limits<std::int64_t>::min();
-  if (high >= kHighest) {
-    expected(with_bounds<std::int64_t>("an integer", low, 0, no_low, true));
-  } else {
-    expected(with_bounds<std::int64_t>("an integer", low, static_cast<std::int64_t>(high), no_low, false));
-  }
+  if (read && !(*read < low) && !(high < *read)) return read;
+  using Signed = std::numeric_limits<std::int64_t>;
+  const bool no_low = low == Integer::of(Signed::min());
+  const bool no_high = high == Integer::of(Signed::max()) || high == Integer::of(std::numeric_limits<std::uint64_t>::max());
+  expected(with_bounds("an integer", integer_text(low), integer_text(high), no_low, no_high));
   return std::nullopt;
 }
 

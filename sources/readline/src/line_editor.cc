@@ -1,7 +1,6 @@
 #include "line_editor.h"
 
 #include <fcntl.h>
-#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 

@@ -61,6 +61,8 @@ class Deferred : public ListNode<Deferred> {
   friend class LoopManager;
   /// It is in no list when called, and may delete itself.
   virtual void run() noexcept = 0;
+  /// The loop is being destroyed, and this was deferred or parked: it will not be run. Who owns itself goes now.
+  virtual void on_loop_gone() noexcept {}
 };
 
 /// Waits for all sources and drains at once and handles what they have, one event after another, on the thread that
@@ -147,6 +149,8 @@ class LoopManager {
     deferred_.push_back(deferred);
     keep_awake();
   }
+  /// Remembers what may be deferred later and has no owner but itself: so that it goes with the loop if it never is.
+  void park(Deferred& deferred) noexcept { parked_.push_back(deferred); }
 
   /// Keeps run() from returning though no source and no timer is left, as work on another thread does; each call is to be
   /// followed by one of release().
@@ -224,6 +228,7 @@ class LoopManager {
   void flush_dirty() noexcept;
   void announce_pauses() noexcept;
   void run_deferred() noexcept;
+  void forget_deferred() noexcept;
   void poll(TimePoint until) noexcept;
   void take_remote() noexcept;
   bool poll_is_due() const noexcept;
@@ -263,6 +268,7 @@ class LoopManager {
   IntrusiveList<EventSource, EventSource> turn_;   // still to be asked in this one
   IntrusiveList<EventDrain, EventDrain> dirty_;
   IntrusiveList<Deferred, Deferred> deferred_;
+  IntrusiveList<Deferred, Deferred> parked_;
   std::vector<SourceId> pause_changed_;
   std::vector<SourceId> hushed_;  // paused because the loop ends
   std::vector<EventSource*> dead_sources_;

@@ -67,12 +67,12 @@ class PromiseState : public Deferred, public Pooled {
     assert(downstream_ == nullptr && !detached_);
     downstream_ = &consumer;
     set_loop(loop);
-    if (settled()) loop_->defer(consumer);
+    if (settled()) defer_downstream();
   }
   /// The consumer gives `state` up: destroys it and all that it waits for, first what was begun first, without
   /// recursion however long the chain is. One that is just running goes when it has run. Null is allowed.
   static void release(PromiseState* state) noexcept;
-  /// From now on the state owns itself, until it is settled. A rejection is then reported as nobody's.
+  /// From now on the state owns itself, until it is settled or the loop destroyed. A rejection is reported as nobody's.
   void detach(LoopManager& loop) noexcept;
 
   // --- for its producer ---
@@ -87,7 +87,7 @@ class PromiseState : public Deferred, public Pooled {
   void notify() noexcept {
     assert(settled());
     if (downstream_ != nullptr) {
-      loop_->defer(*downstream_);
+      defer_downstream();
     } else if (detached_) {
       finish_detached();
     }
@@ -131,6 +131,11 @@ class PromiseState : public Deferred, public Pooled {
 
   /// A coroutine's state lives in its frame, and goes with it.
   virtual void destroy() noexcept { delete this; }
+  void on_loop_gone() noexcept final;
+  void defer_downstream() noexcept {
+    downstream_->unlink();  // it is parked if it is detached
+    loop_->defer(*downstream_);
+  }
   void finish_detached() noexcept;
   void step_aside() noexcept;
 

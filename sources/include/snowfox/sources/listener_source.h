@@ -1,10 +1,14 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <snowfox/core/address.h>
 #include <snowfox/core/channel.h>
@@ -78,13 +82,15 @@ class ListenerSource final : public EventSource {
 
   Address address_;
   ListenerOptions options_;
-  OnConnection on_connection_;
+  std::shared_ptr<const OnConnection> on_connection_;  // also the event's under way: its handler may destroy us
   std::shared_ptr<ConnectionCount> count_;
   ChannelRef channel_;
   std::unique_ptr<Retry> retry_;
   std::uint64_t accepted_ = 0;
   bool remove_file_ = true;
+  std::optional<std::pair<dev_t, ino_t>> file_;  // ours at the socket's path: another may have taken its place since
   bool said_full_ = false;
+  bool said_exhausted_ = false;
 };
 
 }  // namespace snowfox

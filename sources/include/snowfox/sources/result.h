@@ -13,8 +13,10 @@ class Result {
  public:
   using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-  /// A value, by default an empty one.
-  Result(Value value = Value()) : outcome_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: meant to convert
+  Result()
+    requires std::is_void_v<T>
+  = default;
+  Result(Value value) : outcome_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: meant to convert
   /// What was thrown; must not be null.
   explicit Result(std::exception_ptr error) : outcome_(std::in_place_index<1>, std::move(error)) {}
 
@@ -23,9 +25,9 @@ class Result {
   std::exception_ptr error() const noexcept { return *this ? nullptr : std::get<1>(outcome_); }
 
   /// The value, or throws what was thrown.
-  std::add_lvalue_reference_t<T> value() & {
+  decltype(auto) value() const& {
     check();
-    if constexpr (!std::is_void_v<T>) return std::get<0>(outcome_);
+    if constexpr (!std::is_void_v<T>) return (std::get<0>(outcome_));
   }
   T value() && {
     check();

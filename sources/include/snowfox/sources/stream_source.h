@@ -69,13 +69,14 @@ class StreamSource : public EventSource {
   void on_readable() noexcept override;
   void on_pause_changed() noexcept override;
   void on_removed() noexcept override;
-  void fail(std::error_code error) noexcept override { close(error); }
+  void fail(std::error_code error) noexcept override;
 
   struct Silence;
   void read();
   void watch() noexcept;
   void await_rest();
   EventRef finish();
+  void leave() noexcept;
 
   ChannelRef channel_;
   ReceiveBuffer buffer_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -44,11 +45,10 @@ struct YamlRange {
 
   template <YamlInteger T>
   void operator()(const YamlValue& value, T& target) const {
-    constexpr T kLowest = std::numeric_limits<T>::min();
-    constexpr T kHighest = std::numeric_limits<T>::max();
-    const auto read = value.integer(static_cast<std::int64_t>(std::cmp_less(low, kLowest) ? kLowest : low),
-                                    static_cast<std::uint64_t>(std::cmp_less(kHighest, high) ? kHighest : high));
-    if (read) target = static_cast<T>(read->negative ? 0 - read->magnitude : read->magnitude);
+    using Integer = YamlValue::Integer;
+    const auto read = value.integer(std::max(Integer::of(low), Integer::of(std::numeric_limits<T>::min())),
+                                    std::min(Integer::of(high), Integer::of(std::numeric_limits<T>::max())));
+    if (read) target = read->template as<T>();
   }
   void operator()(const YamlValue& value, double& target) const {
     if (const auto read = value.number(low, high)) target = *read;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <snowfox/context/configuration_place.h>
 #include <snowfox/core/clock.h>
@@ -48,12 +50,29 @@ class YamlValue {
   /// `what` is what the problem says was expected.
   std::optional<std::string_view> scalar(std::string_view what) const;
   std::optional<bool> boolean() const;
-  /// An integer in decimal, 0x hexadecimal or 0o octal, at least `low` and at most `high`.
+  /// Any integer of up to 64 bits, signed or not.
   struct Integer {
     std::uint64_t magnitude = 0;
     bool negative = false;
+
+    template <std::integral T>
+    static constexpr Integer of(T value) noexcept {
+      const bool below_zero = std::cmp_less(value, 0);
+      return {below_zero ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value), below_zero};
+    }
+    /// Must fit.
+    template <std::integral T>
+    constexpr T as() const noexcept {
+      return static_cast<T>(negative ? 0 - magnitude : magnitude);
+    }
+    friend constexpr bool operator<(const Integer& left, const Integer& right) noexcept {
+      if (left.negative != right.negative) return left.negative;
+      return left.negative ? right.magnitude < left.magnitude : left.magnitude < right.magnitude;
+    }
+    friend constexpr bool operator==(const Integer&, const Integer&) noexcept = default;
   };
-  std::optional<Integer> integer(std::int64_t low, std::uint64_t high) const;
+  /// In decimal, 0x hexadecimal or 0o octal, at least `low` and at most `high`.
+  std::optional<Integer> integer(Integer low, Integer high) const;
   std::optional<double> number(double low, double high) const;
   /// `30s`, `500ms`, `2m`, `1h`, `1d`, also `us` and `ns`; a number alone is in seconds. A multiple of `unit`.
   std::optional<Duration> duration(Duration low, Duration high, Duration unit) const;
