@@ -38,7 +38,8 @@ struct Identity {
   std::optional<gid_t> group;
 };
 
-/// Calls one of the getpw*_r and getgr*_r functions with as large a buffer as it needs. False if there is no such entry.
+/// Calls one of the getpw*_r and getgr*_r functions with as large a buffer as it needs. False if there is no such
+/// entry.
 template <typename Entry, typename Call>
 bool look_up(Entry& entry, std::vector<char>& buffer, const std::string& what, Call call) {
   for (buffer.resize(4096);; buffer.resize(buffer.size() * 4)) {
@@ -73,9 +74,10 @@ void find_group(const std::string& group, Identity& identity) {
   if (identity.group) return;
   struct group entry {};
   std::vector<char> buffer;
-  const bool known = look_up(entry, buffer, what, [&](struct group& into, std::vector<char>& space, struct group*& found) {
-    return ::getgrnam_r(group.c_str(), &into, space.data(), space.size(), &found);
-  });
+  const bool known =
+      look_up(entry, buffer, what, [&](struct group& into, std::vector<char>& space, struct group*& found) {
+        return ::getgrnam_r(group.c_str(), &into, space.data(), space.size(), &found);
+      });
   if (!known) fail(EINVAL, what + " does not exist");
   identity.group = entry.gr_gid;
 }
@@ -117,8 +119,8 @@ void drop_privileges(const std::string& user, const std::string& group) {
 
   const bool user_stays = !identity.user || user_is(*identity.user);
   if (::geteuid() != 0 && user_stays && group_is(*identity.group)) return;
-  const std::string what =
-      "run as " + (user.empty() ? "" : "user " + user + (group.empty() ? "" : ", ")) + (group.empty() ? "" : "group " + group);
+  const std::string what = "run as " + (user.empty() ? "" : "user " + user + (group.empty() ? "" : ", ")) +
+                           (group.empty() ? "" : "group " + group);
   if (::geteuid() != 0) fail(EPERM, what + ": only root may, and this is user " + std::to_string(::geteuid()));
 
   const bool by_name = !identity.user_name.empty();

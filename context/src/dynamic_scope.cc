@@ -1,9 +1,9 @@
 #include <snowfox/context/dynamic_scope.h>
 
-#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cassert>
@@ -51,8 +51,14 @@ struct DynamicScope::Listener {
   ListenerSource::OnConnection on_connection;
   std::unique_ptr<Acceptor> acceptor;  // null while the scope in force has it still, and once it was given away
 
-  /// Not if it failed: then it has closed itself.
-  bool open() const noexcept { return acceptor && acceptor->source->fd() >= 0; }
+  /// Whether it can be connected to: not if it failed, which has closed it, nor if somebody removed its file.
+  bool reachable() const {
+    if (acceptor == nullptr || acceptor->source->fd() < 0) return false;
+    // A path of another world than the system's tells nothing.
+    if (!settings.address.is_unix() || &acceptor->source->loop().io() != &Io::system()) return true;
+    struct stat status {};
+    return ::lstat(std::string(settings.address.path()).c_str(), &status) == 0 || errno != ENOENT;
+  }
 };
 
 DynamicScope::DynamicScope(StaticScope& statics, ConfigurationMetadata metadata)
@@ -71,9 +77,8 @@ std::vector<ListenerSource*> DynamicScope::listeners() const {
 }
 
 DynamicScope::Listener* DynamicScope::find(const Address& address) const noexcept {
-  const auto found = std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& listener) {
-    return listener->settings.address == address;
-  });
+  const auto found = std::find_if(listeners_.begin(), listeners_.end(),
+                                  [&](const auto& listener) { return listener->settings.address == address; });
   return found == listeners_.end() ? nullptr : found->get();
 }
 
@@ -116,7 +121,7 @@ void DynamicScopeBuilder::listen(ListenerSettings settings, ListenerSource::OnCo
   listener->settings = std::move(settings);
   listener->on_connection = std::move(on_connection);
   const Listener* present = in_force_ == nullptr ? nullptr : in_force_->find(listener->settings.address);
-  if (present == nullptr || !present->open()) open(*listener);
+  if (present == nullptr || !present->reachable()) open(*listener);
   scope_->listeners_.push_back(std::move(listener));
 }
 
@@ -130,8 +135,9 @@ void DynamicScopeBuilder::open(Listener& listener) {
   try {
     auto inherited = statics_.inherited().take(settings.address);
     acceptor->source =
-        inherited ? std::make_unique<ListenerSource>(statics_.loop(), std::move(*inherited), settings.options, on_connection)
-                  : std::make_unique<ListenerSource>(statics_.loop(), settings.address, settings.options, on_connection);
+        inherited
+            ? std::make_unique<ListenerSource>(statics_.loop(), std::move(*inherited), settings.options, on_connection)
+            : std::make_unique<ListenerSource>(statics_.loop(), settings.address, settings.options, on_connection);
   } catch (const std::system_error& error) {
     std::string message = fmt::format("cannot {}", error.what());
     if (in_force_ != nullptr && error.code() == std::errc::address_in_use) {

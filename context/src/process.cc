@@ -92,7 +92,8 @@ void Process::start() {
   }
   if (notifier_.connected() && notifier_.watchdog() > Duration::zero()) {
     warn_untold(notifier_.alive());
-    scope_.scheduler().every(std::max(notifier_.watchdog() / 2, Duration(1)), [this] { warn_untold(notifier_.alive()); });
+    scope_.scheduler().every(std::max(notifier_.watchdog() / 2, Duration(1)),
+                             [this] { warn_untold(notifier_.alive()); });
   }
   warn_untold(notifier_.ready());
   scope_.log().info(kComponent, "ready", {{"name", settings_.name}, {"pid", std::int64_t{::getpid()}}});

@@ -66,8 +66,11 @@ ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const B
       if (!burial_.linked()) statics_.loop().defer(burial_);
     }
     statics_.log().info(kComponent, "in force",
-                        {{"version", metadata.version}, {"name", metadata.name}, {"listeners_kept", changes.kept},
-                         {"listeners_opened", changes.opened}, {"listeners_closed", changes.closed}});
+                        {{"version", metadata.version},
+                         {"name", metadata.name},
+                         {"listeners_kept", changes.kept},
+                         {"listeners_opened", changes.opened},
+                         {"listeners_closed", changes.closed}});
     return result;
   } catch (...) {
     return failed(std::current_exception(), metadata.name);
@@ -79,9 +82,9 @@ ReloadResult ScopeSwitch::failed(const std::exception_ptr& error, const std::str
   // Each is a message of its own, for of one message the log would show no more than ten.
   for (const ConfigurationProblem& problem : result.error->problems()) statics_.log().error(kComponent, problem.str());
   if (scope_) {
-    statics_.log().error(kComponent, "refused, the one in force goes on",
-                         {{"problems", result.error->problems().size() + result.error->omitted()},
-                          {"version", result.version_after}});
+    statics_.log().error(
+        kComponent, "refused, the one in force goes on",
+        {{"problems", result.error->problems().size() + result.error->omitted()}, {"version", result.version_after}});
   }
   return result;
 }

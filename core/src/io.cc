@@ -113,6 +113,14 @@ class SystemIo final : public Io {
     if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) fail(errno, "read a socket's address");
     return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), size);
   }
+  std::optional<Address> peer_address(int fd) noexcept override {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return std::nullopt;
+    const Address peer = Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&address), size);
+    if (peer.is_unix() && peer.path().empty()) return std::nullopt;
+    return peer;
+  }
   std::optional<PeerCredentials> peer_credentials(int fd) override {
     ucred peer{};
     socklen_t size = sizeof peer;

@@ -89,7 +89,11 @@ void ConnectorSource::done(std::error_code error) noexcept {
 EventRef ConnectorSource::parse() {
   if (!done_) return nullptr;
   ChannelRef channel;
-  if (!error_) channel = Channel::make(loop(), std::move(attempt_->descriptor));
+  try {
+    if (!error_) channel = Channel::make(loop(), std::move(attempt_->descriptor));
+  } catch (const std::system_error& error) {
+    error_ = error.code();
+  }
   auto event = std::make_unique<ConnectedEvent>(std::move(on_done_), error_, std::move(channel));
   loop().remove(id());
   return event;

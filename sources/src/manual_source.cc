@@ -1,6 +1,7 @@
 #include <snowfox/sources/manual_source.h>
 
 #include <algorithm>
+#include <cassert>
 
 namespace snowfox {
 
@@ -26,16 +27,18 @@ EventRef ManualSource::Ring::pop() noexcept {
 ManualSource::ManualSource(LoopManager& loop, std::size_t limit) : EventSource(loop), limit_(limit) {}
 
 bool ManualSource::post(EventRef event) {
+  assert(event != nullptr);
   if (std::this_thread::get_id() == thread_) {
     if (size() >= limit_) return false;
     own_.push(std::move(event));
+    own_size_.store(own_.size(), std::memory_order_relaxed);
     ready();
     return true;
   }
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
-    if (remote_.size() >= limit_) return false;
+    if (remote_.size() + own_size_.load(std::memory_order_relaxed) >= limit_) return false;
     first = remote_.empty();
     remote_.push_back(std::move(event));
     remote_size_.store(remote_.size(), std::memory_order_release);
@@ -47,15 +50,20 @@ bool ManualSource::post(EventRef event) {
 
 EventRef ManualSource::parse() {
   if (remote_size_.load(std::memory_order_acquire) != 0) {
-    std::vector<EventRef> given;
     {
       const std::lock_guard lock(mutex_);
-      given.swap(remote_);
+      taken_.swap(remote_);
+      // Those that were taken still wait: whoever posts next must not see them gone.
+      own_size_.store(own_.size() + taken_.size(), std::memory_order_relaxed);
       remote_size_.store(0, std::memory_order_release);
     }
-    for (EventRef& event : given) own_.push(std::move(event));
+    for (EventRef& event : taken_) own_.push(std::move(event));
+    taken_.clear();
   }
-  return own_.empty() ? nullptr : own_.pop();
+  if (own_.empty()) return nullptr;
+  EventRef event = own_.pop();
+  own_size_.store(own_.size(), std::memory_order_relaxed);
+  return event;
 }
 
 }  // namespace snowfox

@@ -10,8 +10,8 @@ namespace snowfox {
 
 struct SchedulerSource::Entry final : Timer, ListNode<SchedulerSource> {
   SchedulerSource* scheduler = nullptr;
-  EventRef event;          // of a one-shot timer
-  MakeEvent make_event;    // of a periodic one
+  EventRef event;                               // of a one-shot timer
+  std::shared_ptr<const MakeEvent> make_event;  // of a periodic one
   Duration period{};
   std::uint32_t index = 0;
   std::uint32_t generation = 1;
@@ -99,8 +99,9 @@ TimerId SchedulerSource::at(TimePoint deadline, EventRef event) {
 
 TimerId SchedulerSource::every(Duration period, MakeEvent make_event) {
   assert(period > Duration::zero() && make_event);
+  auto shared = std::make_shared<const MakeEvent>(std::move(make_event));
   Entry& entry = make_entry();
-  entry.make_event = std::move(make_event);
+  entry.make_event = std::move(shared);
   entry.period = period;
   loop().arm(entry, period);
   return entry.id();
@@ -118,7 +119,8 @@ EventRef SchedulerSource::parse() {
     Entry& entry = due_.pop_front();
     if (entry.make_event) {
       loop().arm(entry, entry.period);
-      if (EventRef event = entry.make_event()) return event;
+      const auto make_event = entry.make_event;  // it may cancel its own timer
+      if (EventRef event = (*make_event)()) return event;
       continue;
     }
     EventRef event = std::move(entry.event);

@@ -11,6 +11,7 @@
 namespace snowfox {
 namespace {
 
+constexpr std::string_view kComponent = "stream";
 const StreamOptions kDefaults;
 
 /// The peer may still read what was written to it.
@@ -82,7 +83,12 @@ std::optional<PeerCredentials> StreamSource::peer_credentials() const {
   return channel_ ? channel_->io().peer_credentials(channel_->fd()) : std::nullopt;
 }
 
-std::string StreamSource::name() const { return "stream on descriptor " + std::to_string(fd()); }
+std::string StreamSource::name() const {
+  if (!channel_) return "stream";
+  if (const auto peer = channel_->io().peer_address(fd())) return "stream from " + peer->str();
+  if (const auto peer = peer_credentials()) return "stream from process " + std::to_string(peer->pid);
+  return "stream on descriptor " + std::to_string(fd());
+}
 
 void StreamSource::watch() noexcept {
   if (channel_ && !channel_->watch_read(!paused() && open())) close(std::make_error_code(std::errc::io_error));
@@ -127,7 +133,13 @@ EventRef StreamSource::parse() {
     if (reason_) return finish();
     if (unparsed_) {
       const std::size_t before = buffer_.data().size();
-      EventRef event = parse_frame(buffer_);
+      EventRef event;
+      try {
+        event = parse_frame(buffer_);
+      } catch (const std::system_error& nonsense) {
+        refuse(nonsense);
+        continue;
+      }
       const std::size_t after = buffer_.data().size();
       if (after != before && silence_) silence_->frame_deadline = kNever;
       unparsed_ = event != nullptr && after != 0;
@@ -176,8 +188,17 @@ void StreamSource::fail(std::error_code error) noexcept {
   close(error);
 }
 
+void StreamSource::refuse(const std::system_error& nonsense) {
+  loop().log().warning(kComponent, "connection closed", {{"connection", name()}, {"reason", nonsense.what()}});
+  reason_logged_ = true;
+  close(nonsense.code());
+}
+
 EventRef StreamSource::finish() {
   if (std::exchange(finished_, true)) return nullptr;
+  if (reason_ != Errc::EndOfStream && !reason_logged_) {
+    loop().log().info(kComponent, "connection closed", {{"connection", name()}, {"reason", reason_.message()}});
+  }
   EventRef last = closed(reason_);
   leave();
   return last;

@@ -104,7 +104,7 @@ void BM_KeeperFulfillAnyAndKeep(benchmark::State& state) {
   FullKeeper full(static_cast<std::size_t>(state.range(0)));
   std::mt19937 random(42);
   std::vector<std::uint32_t> order(1 << 20);
-  for (auto& which : order) which = random() % static_cast<std::uint32_t>(full.kept.size());
+  for (auto& which : order) which = static_cast<std::uint32_t>(random() % full.kept.size());
   std::size_t next = 0;
   for (auto _ : state) {
     const std::size_t begin = next;
@@ -147,7 +147,7 @@ void BM_IdMapFind(benchmark::State& state) {
   for (std::size_t i = 0; i < count; ++i) map.insert(all[i] = ids.next(), i);
   std::mt19937 random(42);
   std::vector<std::uint32_t> order(1 << 20);
-  for (auto& which : order) which = random() % static_cast<std::uint32_t>(count);
+  for (auto& which : order) which = static_cast<std::uint32_t>(random() % count);
   std::size_t next = 0;
   for (auto _ : state) benchmark::DoNotOptimize(map.find(all[order[next++ % order.size()]]));
 }

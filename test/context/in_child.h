@@ -31,7 +31,8 @@ inline std::string in_child(const std::function<std::string()>& function) {
   ::close(ends[1]);
   std::string told;
   char part[4096];
-  for (ssize_t count = 0; (count = ::read(ends[0], part, sizeof part)) > 0;) told.append(part, static_cast<std::size_t>(count));
+  for (ssize_t count = 0; (count = ::read(ends[0], part, sizeof part)) > 0;)
+    told.append(part, static_cast<std::size_t>(count));
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);

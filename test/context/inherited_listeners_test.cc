@@ -50,17 +50,20 @@ class InheritedListenersTest : public ::testing::Test {
 };
 
 TEST_F(InheritedListenersTest, KnowTheirNamesAndAddresses) {
-  EXPECT_EQ(started_with({on_path.get(), on_port.get()}, "api:web", [] { return told(InheritedListeners::from_environment()); }),
+  EXPECT_EQ(started_with({on_path.get(), on_port.get()}, "api:web",
+                         [] { return told(InheritedListeners::from_environment()); }),
             "api=" + path.str() + " web=" + port.str() + " ");
-  EXPECT_EQ(started_with({on_path.get(), on_port.get()}, "", [] { return told(InheritedListeners::from_environment()); }),
-            "unknown=" + path.str() + " unknown=" + port.str() + " ");
+  EXPECT_EQ(
+      started_with({on_path.get(), on_port.get()}, "", [] { return told(InheritedListeners::from_environment()); }),
+      "unknown=" + path.str() + " unknown=" + port.str() + " ");
 }
 
 TEST_F(InheritedListenersTest, AreNotPassedOnToChildren) {
   EXPECT_EQ(started_with({on_path.get()}, "api",
                          [] {
                            const InheritedListeners inherited = InheritedListeners::from_environment();
-                           const bool variables = is_set("LISTEN_FDS") || is_set("LISTEN_PID") || is_set("LISTEN_FDNAMES");
+                           const bool variables =
+                               is_set("LISTEN_FDS") || is_set("LISTEN_PID") || is_set("LISTEN_FDNAMES");
                            const int fd = inherited.all().at(0).descriptor.get();
                            const bool closes = (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
                            const bool waits = (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
@@ -85,11 +88,13 @@ TEST_F(InheritedListenersTest, GoOnAsListenersWithoutLosingTheirFile) {
     if (!handover) return std::string("not found");
     int accepted = 0;
     {
-      const ListenerSource listener(*loop, std::move(*handover), {}, [&](const ListenerSource::Connection&) { ++accepted; });
+      const ListenerSource listener(*loop, std::move(*handover), {},
+                                    [&](const ListenerSource::Connection&) { ++accepted; });
       const Descriptor client = connect_to(path);
       loop.turn();
     }
-    return told(inherited) + std::to_string(accepted) + (::access((directory / "api.sock").c_str(), F_OK) == 0 ? "" : " gone");
+    return told(inherited) + std::to_string(accepted) +
+           (::access((directory / "api.sock").c_str(), F_OK) == 0 ? "" : " gone");
   });
   EXPECT_EQ(result, "api=" + path.str() + "+ 1");
 }
@@ -97,13 +102,14 @@ TEST_F(InheritedListenersTest, GoOnAsListenersWithoutLosingTheirFile) {
 TEST_F(InheritedListenersTest, ServeWhoAsksForEveryInterface) {
   const Descriptor everywhere = Io::system().listen(Address::parse("[::]:0"), {});
   const std::string port_text = std::to_string(Io::system().local_address(everywhere.get()).port());
-  EXPECT_EQ(started_with({everywhere.get()}, "web",
-                         [&] {
-                           InheritedListeners inherited = InheritedListeners::from_environment();
-                           return std::string(inherited.take(Address::parse("127.0.0.1:" + port_text)) ? "loopback " : "") +
-                                  (inherited.take(Address::parse("*:" + port_text)) ? "everywhere" : "");
-                         }),
-            "everywhere");
+  EXPECT_EQ(
+      started_with({everywhere.get()}, "web",
+                   [&] {
+                     InheritedListeners inherited = InheritedListeners::from_environment();
+                     return std::string(inherited.take(Address::parse("127.0.0.1:" + port_text)) ? "loopback " : "") +
+                            (inherited.take(Address::parse("*:" + port_text)) ? "everywhere" : "");
+                   }),
+      "everywhere");
 }
 
 TEST_F(InheritedListenersTest, SayWhatIsWrongWithThem) {
@@ -113,12 +119,13 @@ TEST_F(InheritedListenersTest, SayWhatIsWrongWithThem) {
             "threw descriptor 3 (api) of LISTEN_FDS is no listening stream socket: Invalid argument");
   EXPECT_EQ(started_with({}, "", from_environment, "many"), "threw LISTEN_FDS=many is no number: Invalid argument");
   EXPECT_EQ(started_with({}, "", from_environment, "-1"), "threw LISTEN_FDS=-1 is no number: Invalid argument");
-  EXPECT_EQ(started_with({on_path.get()}, "api",
-                         [&] {
-                           ::close(4);
-                           return from_environment();
-                         },
-                         "2"),
+  EXPECT_EQ(started_with(
+                {on_path.get()}, "api",
+                [&] {
+                  ::close(4);
+                  return from_environment();
+                },
+                "2"),
             "threw descriptor 4 (unknown) of LISTEN_FDS: Bad file descriptor");
 }
 

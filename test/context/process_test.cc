@@ -54,7 +54,9 @@ class ProcessTest : public ::testing::Test, protected ManualLoop {
   Reload<Settings>& listen() {
     reload = std::make_unique<Reload<Settings>>(
         process->scope(),
-        [this]() -> LoadedConfiguration<Settings> { return {{}, {std::to_string(version++), "test"}}; },
+        [this]() -> LoadedConfiguration<Settings> {
+          return {{}, {std::to_string(version++), "test"}};
+        },
         [this](const Settings&, DynamicScopeBuilder& scope) {
           scope.listen({.address = address}, [](const ListenerSource::Connection&) {});
         });
@@ -307,11 +309,12 @@ TEST_F(ProcessTest, HasAPidFileForAsLongAsItLives) {
 TEST_F(ProcessTest, RefusesToStartBesideAnotherInstance) {
   const std::string path = directory / "testd.pid";
   const PidFile other(path);
-  EXPECT_THAT(in_child([&] {
-                const Process second({.pid_file = path});
-                return std::string("started");
-              }),
-              StartsWith("threw pid file " + path + ": another instance is running, pid " + std::to_string(::getpid())));
+  EXPECT_THAT(
+      in_child([&] {
+        const Process second({.pid_file = path});
+        return std::string("started");
+      }),
+      StartsWith("threw pid file " + path + ": another instance is running, pid " + std::to_string(::getpid())));
 }
 
 TEST_F(ProcessTest, IgnoresBrokenPipesWhileItLives) {
@@ -372,7 +375,10 @@ TEST_F(ProcessTest, ServesTheSocketsThatItInherits) {
     Process daemon({}, *own);
     std::string result;
     Reload<Settings> settings(
-        daemon.scope(), []() -> LoadedConfiguration<Settings> { return {{}, {"1", "test"}}; },
+        daemon.scope(),
+        []() -> LoadedConfiguration<Settings> {
+          return {{}, {"1", "test"}};
+        },
         [&](const Settings&, DynamicScopeBuilder& scope) {
           scope.listen({.address = address}, [&](const ListenerSource::Connection& connection) {
             send_some(connection.channel->fd(), "hello");
@@ -407,7 +413,10 @@ TEST(ProcessWithALoopOfItsOwnTest, WritesItsLogAsTheConfigurationSays) {
     ::dup2(ends[1], STDERR_FILENO);
     Process process({.name = "testd", .log_level = LogLevel::Warning});
     Reload<Settings> settings(
-        process.scope(), []() -> LoadedConfiguration<Settings> { return {{}, {"1", "test"}}; },
+        process.scope(),
+        []() -> LoadedConfiguration<Settings> {
+          return {{}, {"1", "test"}};
+        },
         [&](const Settings&, DynamicScopeBuilder& scope) {
           scope.set_log({LogLevel::Info, LogFormat::Json});
         });

@@ -23,7 +23,8 @@ using ::testing::Pair;
 
 enum class Restart { Never, OnFailure, Always };
 
-const auto restart = one_of<Restart>({{"never", Restart::Never}, {"on-failure", Restart::OnFailure}, {"always", Restart::Always}});
+const auto restart =
+    one_of<Restart>({{"never", Restart::Never}, {"on-failure", Restart::OnFailure}, {"always", Restart::Always}});
 
 /// What `value: TEXT` is read as, by `form`.
 template <typename T, typename Form = ReadYaml>
@@ -59,8 +60,8 @@ TEST(YamlFormsTest, ReadTexts) {
   EXPECT_EQ(read<std::string>("!!str 5"), "5");
   EXPECT_EQ(error<std::string>("[a]"), "expected a text, found a list");
   EXPECT_EQ(error<std::string>("{a: b}"), "expected a text, found a mapping");
-  EXPECT_EQ(error<std::string>("null"), "expected a text, found nothing");
-  EXPECT_EQ(error<std::string>("~"), "expected a text, found nothing");
+  EXPECT_EQ(error<std::string>("null"), "f.yml:1:1: value: expected a text, found nothing");
+  EXPECT_EQ(error<std::string>("~"), "f.yml:1:1: value: expected a text, found nothing");
   EXPECT_EQ(read<std::string>("a", not_empty), "a");
   EXPECT_EQ(error<std::string>("''", not_empty), "expected a text that is not empty, found \"\" in quotes");
 }
@@ -86,7 +87,8 @@ TEST(YamlFormsTest, ReadIntegers) {
   EXPECT_EQ(error<std::uint16_t>("65536"), "expected an integer from 0 to 65535, found \"65536\"");
   EXPECT_EQ(error<std::int8_t>("-129"), "expected an integer from -128 to 127, found \"-129\"");
   for (const char* nonsense : {"x", "1x", "1.5", "010", "1_000", "99999999999999999999999", "0x"}) {
-    EXPECT_THAT(error<int>(nonsense), ::testing::StartsWith("expected an integer from -2147483648 to 2147483647, found"));
+    EXPECT_THAT(error<int>(nonsense),
+                ::testing::StartsWith("expected an integer from -2147483648 to 2147483647, found"));
   }
   EXPECT_EQ(error<std::uint16_t>("'80'"), "expected an integer from 0 to 65535, found \"80\" in quotes");
 }
@@ -130,7 +132,8 @@ TEST(YamlFormsTest, ReadDurations) {
   EXPECT_EQ(read<std::chrono::seconds>("2m"), 120s);
   EXPECT_EQ(read<std::chrono::duration<double>>("1500ms"), 1.5s);
   for (const char* nonsense : {"x", "s", "-5s", "5 minutes", "1h30m", "5S", "1e3", "300000d", "0.0000000001", "1.s"}) {
-    EXPECT_THAT(error<Duration>(nonsense), ::testing::StartsWith("expected a duration such as 30s, 500ms or 2m, found"));
+    EXPECT_THAT(error<Duration>(nonsense),
+                ::testing::StartsWith("expected a duration such as 30s, 500ms or 2m, found"));
   }
   EXPECT_EQ(error<Duration>(""), "f.yml:1:1: value: expected a duration such as 30s, 500ms or 2m, found nothing");
   EXPECT_EQ(error<std::chrono::seconds>("500ms"), "expected a duration in multiples of 1s, found \"500ms\"");
@@ -230,11 +233,12 @@ TEST(YamlFormsTest, NeverShowASecret) {
             "expected an integer from -2147483648 to 2147483647, found something else, which is secret");
   EXPECT_EQ(error<Address>("hunter2", secret()), "not valid, and secret");
   EXPECT_EQ(error<std::string>("hunter2", secret([](const YamlValue& value, std::string&) {
-              throw std::runtime_error("bad password: " + std::string(value.text()));
-            })),
+                                 throw std::runtime_error("bad password: " + std::string(value.text()));
+                               })),
             "not valid, and secret");
-  EXPECT_EQ(error<std::vector<int>>("[hunter2]", secret()),
-            "f.yml:1:9: value[0]: expected an integer from -2147483648 to 2147483647, found something else, which is secret");
+  EXPECT_EQ(
+      error<std::vector<int>>("[hunter2]", secret()),
+      "f.yml:1:9: value[0]: expected an integer from -2147483648 to 2147483647, found something else, which is secret");
   EXPECT_EQ(error<std::string>("!hunter2", secret()),
             "tags are not supported; a text that begins with ! is to stand in quotes");
   EXPECT_EQ(error<std::string>("*hunter2", secret()),
@@ -243,17 +247,21 @@ TEST(YamlFormsTest, NeverShowASecret) {
 }
 
 TEST(YamlFormsTest, TurnWhatAFormThrowsIntoAProblem) {
-  EXPECT_EQ(error<std::string>("(", [](const YamlValue& value, std::string&) {
-              throw std::invalid_argument("no regular expression: " + std::string(value.text()));
-            }),
+  EXPECT_EQ(error<std::string>("(",
+                               [](const YamlValue& value, std::string&) {
+                                 throw std::invalid_argument("no regular expression: " + std::string(value.text()));
+                               }),
             "no regular expression: (");
-  EXPECT_EQ(error<std::string>("other.yml", [](const YamlValue&, std::string&) {
-              throw ConfigurationError({{"other.yml", 2, 3, "id"}, "missing, expected a text"});
-            }),
+  EXPECT_EQ(error<std::string>("other.yml",
+                               [](const YamlValue&, std::string&) {
+                                 throw ConfigurationError({{"other.yml", 2, 3, "id"}, "missing, expected a text"});
+                               }),
             "other.yml:2:3: id: missing, expected a text");
 }
 
 TEST(YamlFormsTest, ShowWhatTheyFoundOnOneShortLine) {
+  EXPECT_EQ(error<Address>("\"a\nb\""),
+            "address 'a b': expected unix:PATH, tcp:HOST:PORT, HOST:PORT or PORT, with a port of 0 to 65535");
   EXPECT_EQ(error<bool>("\"a\\nb\\x01\\\"\""), "expected true or false, found \"a\\nb\\x01\\\"\" in quotes");
   EXPECT_EQ(error<bool>(std::string(100, 'x')), "expected true or false, found \"" + std::string(60, 'x') + "…\"");
   // Not cut in the middle of a character.

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "context/in_child.h"
 #include "support/temporary_directory.h"
 
 namespace snowfox {
@@ -158,6 +159,37 @@ TEST(YamlReaderTest, IgnoresUnknownKeysIfToldTo) {
   EXPECT_EQ(error("colour: red\n", options), "node.yml:1:1: name: missing, expected a text");
 }
 
+TEST(YamlReaderTest, LetsAProgramFindProblemsOfItsOwn) {
+  const auto problem = [](std::string_view text) -> std::string {
+    try {
+      int first = 0;
+      Located<int> second;
+      bool called = false;
+      YamlReader::parse(text, "f.yml").read(called, [&](const YamlValue& root, bool&) {
+        root.mapping([&](YamlMapping& yaml) {
+          yaml.section("inner", [&](YamlMapping& inner) {
+            called = true;
+            inner.optional("first", first);
+            inner.optional("second", second);
+          });
+          if (!yaml.has("inner")) yaml.refuse("inner", "is needed here");
+          if (*second < first) yaml.refuse(second.place, "below the first");
+          if (first == 7) yaml.refuse("inner", "the first is 7");
+        });
+      });
+      return called ? "called" : "not called";
+    } catch (const ConfigurationError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(problem("inner: {first: 1, second: 2}"), "called");
+  EXPECT_EQ(problem("inner: {first: 1, second: 0}"), "f.yml:1:27: inner.second: below the first");
+  EXPECT_EQ(problem("inner: {first: 7, second: 8}"), "f.yml:1:8: inner: the first is 7");
+  EXPECT_EQ(problem("inner: {firts: 7}"), "f.yml:1:9: inner.firts: unknown key; did you mean first?");
+  EXPECT_EQ(problem("inner: 5"), "f.yml:1:8: inner: expected a mapping, found \"5\"");
+  EXPECT_EQ(problem("{}"), "f.yml:1:1: inner: is needed here");
+}
+
 TEST(YamlReaderTest, RefusesAKeyThatIsGivenTwice) {
   EXPECT_EQ(error("name: a\nlog: {}\nname: b\n"), "node.yml:3:1: name: already given in line 1");
   EXPECT_EQ(error("name: a\nlog:\n  level: info\n  level: info\n"), "node.yml:4:3: log.level: already given in line 3");
@@ -167,20 +199,22 @@ TEST(YamlReaderTest, RefusesAKeyThatIsGivenTwice) {
 
 TEST(YamlReaderTest, SaysWhereItIsNoYaml) {
   EXPECT_EQ(error("name: a: b\n"), "node.yml:1:8: name: not valid YAML: illegal map value");
-  EXPECT_EQ(error("name: [a, b\nlog: c\n"), "node.yml:2:4: name[1]: not valid YAML: end of sequence flow not found");
+  EXPECT_EQ(error("name: [a, b\nlog: c\n"), "node.yml:2:4: name[2]: not valid YAML: end of sequence flow not found");
   EXPECT_THAT(error("name: a\n\tlog: c\n"), StartsWith("node.yml:2:1: "));
   EXPECT_EQ(error("name: @a\n"), "node.yml:1:7: name: not valid YAML: unknown token");
   EXPECT_EQ(error("name: \"a\nlog: c\n"), "node.yml:1:7: name: the text in quotes that begins here does not end");
   EXPECT_EQ(error("name: 'a\nlog: c''\n"), "node.yml:1:7: name: the text in quotes that begins here does not end");
   EXPECT_EQ(error("name: &x \"a\n"), "node.yml:1:7: name: the text in quotes that begins here does not end");
-  EXPECT_EQ(error("listen: *:80\n"),
-            "node.yml:1:9: listen: not valid YAML: the referenced anchor is not defined; a text that begins with * is to "
-            "stand in quotes");
+  EXPECT_EQ(
+      error("listen: *:80\n"),
+      "node.yml:1:9: listen: not valid YAML: the referenced anchor is not defined; a text that begins with * is to "
+      "stand in quotes");
 }
 
 TEST(YamlReaderTest, CountsColumnsInCharacters) {
-  EXPECT_EQ(error("{\"näme\": 1, name: []}"), "node.yml:1:2: näme: unknown key; known here: listen, log, name, services\n"
-                                                 "node.yml:1:19: name: expected a text, found a list");
+  EXPECT_EQ(error("{\"näme\": 1, name: []}"),
+            "node.yml:1:2: näme: unknown key; known here: listen, log, name, services\n"
+            "node.yml:1:19: name: expected a text, found a list");
 }
 
 TEST(YamlReaderTest, SaysWhatItDoesNotSupport) {
@@ -253,8 +287,9 @@ TEST(YamlReaderTest, IsNotHeldUpByHostileText) {
     while (text.size() < bytes) text += part;
     return text;
   };
-  for (const char* part : {"[", "{", "- ", "? ", "a: ", "[{", "&a ", "!", "\"", "'", "[?", "[:", "#", "|\n", ">\n ", "\n", " ",
-                           "a ", "a\n ", "%", "---\n", "...\n", "*", ",", "{a:", "a: |\n  b\n", "'a\n", "\"\\x41", "é", "- a: b\n"}) {
+  for (const char* part : {"[",  "{", "- ",  "? ",          "a: ",  "[{",      "&a ", "!",       "\"", "'",     "[?",
+                           "[:", "#", "|\n", ">\n ",        "\n",   " ",       "a ",  "a\n ",    "%",  "---\n", "...\n",
+                           "*",  ",", "{a:", "a: |\n  b\n", "'a\n", "\"\\x41", "é",   "- a: b\n"}) {
     const std::string text = repeat(part, size);
     EXPECT_NE(error(text), "") << part;
     EXPECT_NE(error("name: " + text, {.ignore_unknown_keys = true}) + part, "");
@@ -306,10 +341,13 @@ TEST_F(YamlFileTest, IsRefusedIfItCannotBeRead) {
   ASSERT_EQ(::mkfifo((directory / "pipe.yml").c_str(), 0600), 0);
   EXPECT_EQ(error_of(directory / "pipe.yml"), "pipe.yml: cannot be read: not a regular file");
   EXPECT_EQ(error_of("/dev/zero"), "/dev/zero: cannot be read: not a regular file");
-  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   write("secret.yml", "name: a\n");
   ::chmod((directory / "secret.yml").c_str(), 0);
-  EXPECT_EQ(error_of(directory / "secret.yml"), "secret.yml: cannot be read: Permission denied");
+  EXPECT_EQ(in_child([&] {
+              // Root may read everything.
+              return ::geteuid() == 0 && ::setresuid(4242, 4242, 4242) != 0 ? "" : error_of(directory / "secret.yml");
+            }),
+            "secret.yml: cannot be read: Permission denied");
 }
 
 TEST_F(YamlFileTest, IsRefusedIfItIsTooLarge) {
@@ -357,8 +395,9 @@ TEST_F(YamlFileTest, TellsItsProblemsTogetherWithThoseOfTheOthers) {
   write("a.yml", "name: a\nlog: {levels: 1}\n");
   write("b.yml", "services: [1]\n");
   write("c.yml", "");
-  EXPECT_EQ(error_of(directory.path()), "a.yml:2:7: log.levels: unknown key; did you mean level?\n"
-                                        "b.yml:1:12: services[0]: expected a mapping, found \"1\"");
+  EXPECT_EQ(error_of(directory.path()),
+            "a.yml:2:7: log.levels: unknown key; did you mean level?\n"
+            "b.yml:1:12: services[0]: expected a mapping, found \"1\"");
 }
 
 TEST_F(YamlFileTest, CountsAgainstTheLimitOfTheDirectory) {

@@ -41,8 +41,8 @@ TEST(AddressTest, ReadsWhatItWrites) {
 TEST(AddressTest, RefusesNonsenseAndSaysWhy) {
   for (const char* text : {"", ":", "tcp:", "port", "1.2.3.4:", "70000", "65536", "-1", "+1", "1.2.3.4:7000x", " 7000",
                            "0x50", "1.2.3.4:99999999999999999999"}) {
-    EXPECT_THAT([&] { Address::parse(text); },
-                ThrowsMessage<std::invalid_argument>(AllOf(HasSubstr("'" + std::string(text) + "'"), HasSubstr("port"))))
+    EXPECT_THAT([&] { Address::parse(text); }, ThrowsMessage<std::invalid_argument>(
+                                                   AllOf(HasSubstr("'" + std::string(text) + "'"), HasSubstr("port"))))
         << text;
   }
   for (const char* text : {":7000", "example.org:80", "1.2.3:80", "[::g]:80", "[]:80", "256.1.1.1:80"}) {

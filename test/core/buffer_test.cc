@@ -12,7 +12,9 @@
 namespace snowfox {
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -188,9 +190,7 @@ TEST(ReceiveBufferTest, IsAQueueOfBytesUnderRandomUse) {
           received.settle();
           EXPECT_LE(pool.lent_bytes(), std::max<std::size_t>(2 * BufferPool::kLarge, 4 * model.size()));
           break;
-        case 3:
-          received.need(random() % 3 == 0 ? 0 : random() % 200'000);
-          break;
+        case 3: received.need(random() % 3 == 0 ? 0 : random() % 200'000); break;
       }
       ASSERT_TRUE(text_of(received.data()) == model) << "seed " << seed << " step " << step;
     }

@@ -46,8 +46,18 @@ TEST(CorrelationIdTest, TakesExactlyAsManyBytesAsItSays) {
 // Goal: foreign bytes of any kind are an id like another, and distinct texts are distinct ids.
 TEST(CorrelationIdTest, TellsApartTextsThatLookAlike) {
   using namespace std::string_literals;
-  const std::vector<std::string> texts{"a",      "a\0"s,       "\0a"s, "\0"s, "\0\0"s, "\xff\xfe", "A", "a ", "aaaaaaaa",
-                                       "aaaaaaa\0"s, "aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa\0"s};
+  const std::vector<std::string> texts{"a",
+                                       "a\0"s,
+                                       "\0a"s,
+                                       "\0"s,
+                                       "\0\0"s,
+                                       "\xff\xfe",
+                                       "A",
+                                       "a ",
+                                       "aaaaaaaa",
+                                       "aaaaaaa\0"s,
+                                       "aaaaaaaaaaaaaaaa",
+                                       "aaaaaaaaaaaaaaaa\0"s};
   for (const std::string& left : texts) {
     for (const std::string& right : texts) {
       EXPECT_EQ(CorrelationId(left) == CorrelationId(right), left == right);

@@ -48,7 +48,8 @@ class UvCall {
       : call_(std::move(call)), timer_(new uv_timer_t) {
     uv_timer_init(loop, timer_);
     timer_->data = this;
-    uv_timer_start(timer_, [](uv_timer_t* timer) { static_cast<UvCall*>(timer->data)->call_(); }, milliseconds, 0);
+    uv_timer_start(
+        timer_, [](uv_timer_t* timer) { static_cast<UvCall*>(timer->data)->call_(); }, milliseconds, 0);
   }
   ~UvCall() {
     uv_close(reinterpret_cast<uv_handle_t*>(timer_),
@@ -70,10 +71,13 @@ class EmbeddingTest : public testing::Test {
     uv_loop_init(&uv_);
     loop_ = std::make_unique<LoopManager>(std::make_unique<UvPoller>(&uv_), Io::system(), log_);
     // Only a test that fails waits so long.
-    watchdog_ = std::make_unique<UvCall>(&uv_, [this] {
-      timed_out_ = true;
-      uv_stop(&uv_);
-    }, 20'000);
+    watchdog_ = std::make_unique<UvCall>(
+        &uv_,
+        [this] {
+          timed_out_ = true;
+          uv_stop(&uv_);
+        },
+        20'000);
     watchdog_->unref();
   }
   ~EmbeddingTest() override {
@@ -186,7 +190,8 @@ TEST_F(EmbeddingTest, EndsAfterACrowdOfTimers) {
   }
 }
 
-// Goal: what is made while the program's loop has nothing else to do is waited for, even if that loop is just about to end.
+// Goal: what is made while the program's loop has nothing else to do is waited for, even if that loop is just about to
+// end.
 TEST_F(EmbeddingTest, WaitsForWhatIsMadeAtTheLastMoment) {
   loop_->attach();
   auto* closing = new uv_timer_t;
@@ -305,7 +310,8 @@ TEST_F(EmbeddingTest, LeavesTheProgramsOwnCallbacksTheirTurn) {
     busy.give(again);
   };
   busy.give(again);
-  const UvCall call(&uv_, [&] { called = true; }, 1);
+  const UvCall call(
+      &uv_, [&] { called = true; }, 1);
   CallTimer timer([&] { expired = true; });
   loop_->arm(timer, 1ms);
   loop_->attach();

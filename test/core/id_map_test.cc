@@ -90,19 +90,19 @@ TEST(IdMapTest, LeavesValuesWhereTheyAreWhileItGrowsAndShrinks) {
   }
 }
 
-// Goal: deleting from the middle of a run of neighbours must not hide those behind.
+// Goal: erasing what others had to give way to must not hide them. Kept nearly as full as its index allows.
 TEST(IdMapTest, AgreesWithAnotherMapWhateverIsDone) {
   IdMap<int> map;
   std::unordered_map<int, int> expected;
   std::mt19937 random(7);
   for (int step = 0; step < 200'000; ++step) {
-    const int key = static_cast<int>(random() % 500);
-    if (random() % 2 == 0) {
+    const int key = static_cast<int>(random() % 320);
+    if (random() % 16 != 0) {
       ASSERT_EQ(map.insert(numbered(key), step) != nullptr, expected.emplace(key, step).second);
     } else {
       ASSERT_EQ(map.erase(numbered(key)), expected.erase(key) == 1);
     }
-    const int looked_for = static_cast<int>(random() % 500);
+    const int looked_for = static_cast<int>(random() % 320);
     const int* found = map.find(numbered(looked_for));
     const auto place = expected.find(looked_for);
     ASSERT_EQ(found != nullptr, place != expected.end());

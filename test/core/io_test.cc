@@ -31,11 +31,11 @@ class IoTest : public testing::Test {
  protected:
   Address in_directory(const std::string& name) const { return Address::unix_socket(directory_ / name); }
   static unsigned mode_of(const std::string& path) {
-    struct stat status{};
+    struct stat status {};
     return ::lstat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
   }
   static bool is_socket(const std::string& path) {
-    struct stat status{};
+    struct stat status {};
     return ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
   }
   /// The file of a socket whose process has died.

@@ -59,16 +59,18 @@ bool is_printable_utf8(std::string_view line) {
 }
 
 TEST(LogTest, WritesALineOfText) {
-  EXPECT_EQ(text("something happened", {{"count", 3}, {"name", "plain"}, {"said", "two words"}, {"ok", true}, {"ratio", 0.5}},
-                 CorrelationId("client-7/42")),
-            "2023-11-14T22:13:20.123456Z warning  test: something happened count=3 name=plain said=\"two words\" ok=true "
-            "ratio=0.5 id=client-7/42");
+  EXPECT_EQ(
+      text("something happened", {{"count", 3}, {"name", "plain"}, {"said", "two words"}, {"ok", true}, {"ratio", 0.5}},
+           CorrelationId("client-7/42")),
+      "2023-11-14T22:13:20.123456Z warning  test: something happened count=3 name=plain said=\"two words\" ok=true "
+      "ratio=0.5 id=client-7/42");
 }
 
 TEST(LogTest, WritesAJsonObject) {
-  EXPECT_EQ(json("something happened", {{"count", -3}, {"name", "plain"}, {"ok", false}}, CorrelationId("client-7/42")),
-            R"({"time":"2023-11-14T22:13:20.123456Z","level":"warning","component":"test","message":"something happened",)"
-            R"("correlation_id":"client-7/42","count":-3,"name":"plain","ok":false})");
+  EXPECT_EQ(
+      json("something happened", {{"count", -3}, {"name", "plain"}, {"ok", false}}, CorrelationId("client-7/42")),
+      R"({"time":"2023-11-14T22:13:20.123456Z","level":"warning","component":"test","message":"something happened",)"
+      R"("correlation_id":"client-7/42","count":-3,"name":"plain","ok":false})");
 }
 
 TEST(LogTest, HoldsEveryInteger) {
@@ -103,8 +105,9 @@ TEST(LogTest, WritesValidJsonWhateverItIsGiven) {
   for (int round = 0; round < 300; ++round) {
     std::string noise(random() % 6000, '\0');
     for (char& c : noise) c = static_cast<char>(round % 3 == 0 ? random() % 32 : random());
-    const std::string line = json(noise, {{"field", noise}, {"more", noise}, {"count", random()}},
-                                  noise.empty() ? CorrelationId() : CorrelationId(std::string_view(noise).substr(0, 39)));
+    const std::string line =
+        json(noise, {{"field", noise}, {"more", noise}, {"count", random()}},
+             noise.empty() ? CorrelationId() : CorrelationId(std::string_view(noise).substr(0, 39)));
     EXPECT_TRUE(is_json(line)) << "round " << round;
     EXPECT_LT(line.size(), kMaxLineBytes);
   }
@@ -169,8 +172,8 @@ TEST(LogTest, LetsThroughWhatItsLevelLetsThrough) {
 }
 
 TEST(LogTest, KnowsItsLevelsByName) {
-  for (const LogLevel level : {LogLevel::Debug, LogLevel::Info, LogLevel::Warning, LogLevel::Error, LogLevel::Critical,
-                               LogLevel::Off}) {
+  for (const LogLevel level :
+       {LogLevel::Debug, LogLevel::Info, LogLevel::Warning, LogLevel::Error, LogLevel::Critical, LogLevel::Off}) {
     EXPECT_EQ(parse_log_level(to_string(level)), level);
   }
   EXPECT_FALSE(parse_log_level("loud"));
@@ -282,7 +285,8 @@ TEST_F(DescriptorLogSinkTest, CutsALineWithItsNewlineAtEightKibibytes) {
 TEST_F(DescriptorLogSinkTest, DropsWhatTheDescriptorDoesNotTake) {
   DescriptorLogSink sink(to_.get());
   Log log(sink);
-  for (int i = 0; i < 20'000; ++i) log.critical("test", "a line that is written again and again until the pipe is full");
+  for (int i = 0; i < 20'000; ++i)
+    log.critical("test", "a line that is written again and again until the pipe is full");
   EXPECT_FALSE(written().empty());
 }
 

@@ -700,8 +700,8 @@ TEST_F(LoopManagerTest, GoesOnAfterAnEventThatWasRescued) {
 
 TEST_F(LoopManagerTest, LogsAnEventThatNobodyRescues) {
   ScriptedSource source(*loop_);
-  source.give(std::make_unique<ThrowingEvent>(throw_runtime_error, [] { throw std::logic_error("rescuer's"); },
-                                              CorrelationId("chain-1")));
+  source.give(std::make_unique<ThrowingEvent>(
+      throw_runtime_error, [] { throw std::logic_error("rescuer's"); }, CorrelationId("chain-1")));
   source.give(std::make_unique<ThrowingEvent>([] { throw 5; }));
   fill(source, 1, "next");
   loop_.turn();
@@ -806,9 +806,9 @@ TEST_F(LoopManagerTest, TellsASourceThatFailsWhatWasThrown) {
     source.ready();
     loop_.turn();
   }
-  EXPECT_THAT(source.failures, ElementsAre(make_error_code(Errc::FrameTooLarge),
-                                           std::make_error_code(std::errc::not_enough_memory),
-                                           make_error_code(Errc::BadFrame), make_error_code(Errc::BadFrame)));
+  EXPECT_THAT(source.failures,
+              ElementsAre(make_error_code(Errc::FrameTooLarge), std::make_error_code(std::errc::not_enough_memory),
+                          make_error_code(Errc::BadFrame), make_error_code(Errc::BadFrame)));
   EXPECT_EQ(source.parses, 5U);
 }
 
@@ -880,10 +880,13 @@ TEST_F(LoopManagerTest, TellsOfEachMomentOfItsLife) {
   std::vector<std::string> told;
   Lifecycle& life = loop_->lifecycle();
   const auto init = life.process_init.add([&](LoopManager& loop) { told.push_back(&loop == &*loop_ ? "init" : "?"); });
-  const auto exit = life.process_exit.add([&](LoopManager&, int code) { told.push_back("exit " + std::to_string(code)); });
-  const auto made = life.event_initialise.add([&](Event& event) { told.push_back("made " + std::to_string(event.id())); });
+  const auto exit =
+      life.process_exit.add([&](LoopManager&, int code) { told.push_back("exit " + std::to_string(code)); });
+  const auto made =
+      life.event_initialise.add([&](Event& event) { told.push_back("made " + std::to_string(event.id())); });
   const auto handled = life.event_handle.add([&](Event&) { told.emplace_back("handle"); });
-  const auto error = life.event_error.add([&](Event&, const std::exception_ptr& what) { told.push_back(describe(what)); });
+  const auto error =
+      life.event_error.add([&](Event&, const std::exception_ptr& what) { told.push_back(describe(what)); });
   const auto done = life.event_done.add([&](Event&) { told.emplace_back("done"); });
   const auto enqueued =
       life.drain_enqueue.add([&](EventDrain&, std::size_t bytes) { told.push_back("bytes " + std::to_string(bytes)); });
@@ -935,8 +938,8 @@ TEST_F(LoopManagerTest, TellsWhatItWaitsFor) {
   for (const auto& [name, state, bytes] : loop_->waiting()) {
     told.push_back(name + ": " + std::string(state) + " " + std::to_string(bytes));
   }
-  EXPECT_THAT(told, ElementsAre("one that waits: waiting 0", "one that is ready: ready 0", "one that is paused: paused 0",
-                                "valve: pending 3"));
+  EXPECT_THAT(told, ElementsAre("one that waits: waiting 0", "one that is ready: ready 0",
+                                "one that is paused: paused 0", "valve: pending 3"));
 }
 
 // Goal: a loop of one's own, with the system's clock and descriptors, does the same.

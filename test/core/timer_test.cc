@@ -308,12 +308,11 @@ TEST_F(TimerWheelTest, AgreesWithASortedListUnderRandomUse) {
     for (int step = 0; step < 20'000; ++step) {
       const std::size_t which = random() % kCount;
       switch (random() % 8) {
-        case 0: case 1: case 2: case 3:
-          wheel.arm(which, now + some_time(56));
-          break;
-        case 4:
-          wheel.disarm(which);
-          break;
+        case 0:
+        case 1:
+        case 2:
+        case 3: wheel.arm(which, now + some_time(56)); break;
+        case 4: wheel.disarm(which); break;
         case 5:
           now += some_time(24);
           wheel.expire(now);
@@ -337,7 +336,9 @@ TEST_F(TimerWheelTest, HoldsAMillion) {
   constexpr std::size_t kCount = 1'000'000;
   std::mt19937_64 random(1);
   ModelledWheel wheel(kCount);
-  const auto within_an_hour = [&] { return kStart + Duration(static_cast<std::int64_t>(random() % 3'600'000'000'000)); };
+  const auto within_an_hour = [&] {
+    return kStart + Duration(static_cast<std::int64_t>(random() % 3'600'000'000'000));
+  };
   for (std::size_t i = 0; i < kCount; ++i) wheel.arm(i, within_an_hour());
   for (std::size_t i = 0; i < kCount / 4; ++i) wheel.disarm(random() % kCount);
   for (std::size_t i = 0; i < kCount / 4; ++i) wheel.arm(random() % kCount, within_an_hour());

@@ -462,6 +462,14 @@ TEST_F(ReadlineSourceTest, DropsTheLineAtCtrlC) {
   EXPECT_THAT(lines_, ElementsAre("whole"));
 }
 
+// Goal: flow control is for slow terminals; here it would stop the loop.
+TEST_F(ReadlineSourceTest, GoesOnAfterCtrlS) {
+  start();
+  type("a\x13");
+  type("b\r");
+  EXPECT_THAT(lines_, ElementsAre("ab"));
+}
+
 TEST_F(ReadlineSourceTest, EndsAtCtrlDOnAnEmptyLineOnly) {
   start();
   type("ab\x01\x04");
@@ -477,6 +485,15 @@ TEST_F(ReadlineSourceTest, EndsAtCtrlDOnAnEmptyLineOnly) {
 TEST_F(ReadlineSourceTest, EndsTheLoopAtCtrlD) {
   source_.emplace(loop_, options(), ReadlineHandlers{.line = [](const std::string&) {}});
   terminal_.type("\x04");
+  EXPECT_EQ(loop_.run(), 0);
+  EXPECT_TRUE(terminal_.as_found());
+}
+
+TEST_F(ReadlineSourceTest, RestoresTheTerminalWhenTheLoopEnds) {
+  source_.emplace(loop_, options(),
+                  ReadlineHandlers{.line = [](const std::string&) {}, .interrupt = [this] { loop_.stop(); }});
+  settle();
+  terminal_.type("half\x03");
   EXPECT_EQ(loop_.run(), 0);
   EXPECT_TRUE(terminal_.as_found());
 }

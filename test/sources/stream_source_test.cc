@@ -33,7 +33,9 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 /// Counts reads.
 class CountingIo final : public PassingIo {
@@ -155,7 +157,8 @@ TEST_F(StreamSourceTest, ReadsPipesAndFiles) {
   ::close(fds[1]);
   const TemporaryDirectory directory;
   std::ofstream(directory / "file") << "filed\nand more\n";
-  LineStream from_file(*loop_, Channel::make(*loop_, Descriptor(Io::system(), ::open((directory / "file").c_str(), O_RDONLY))));
+  LineStream from_file(*loop_,
+                       Channel::make(*loop_, Descriptor(Io::system(), ::open((directory / "file").c_str(), O_RDONLY))));
   loop_.turn();
   EXPECT_THAT(from_pipe.lines, ElementsAre("piped"));
   EXPECT_THAT(from_pipe.ends, ElementsAre(Errc::EndOfStream));
@@ -259,8 +262,8 @@ TEST_F(StreamSourceTest, ClosesTheConnectionThatMakesNoSenseAndNoOther) {
   EXPECT_TRUE(at_end(theirs_.get()));
   EXPECT_THAT(other.lines, ElementsAre("before", "after"));
   EXPECT_TRUE(other.open());
-  ASSERT_EQ(loop_.sink.count("source failed"), 1U);
-  EXPECT_THAT(loop_.sink.lines.front().fields["error"], testing::HasSubstr("a line of nonsense"));
+  ASSERT_EQ(loop_.sink.count("connection closed"), 1U);
+  EXPECT_THAT(loop_.sink.lines.front().fields["reason"], testing::HasSubstr("a line of nonsense"));
 }
 
 TEST_F(StreamSourceTest, ParsesNothingMoreOnceItIsClosed) {
@@ -489,8 +492,8 @@ TEST_F(StreamSourceTest, CountsATricklingFramesTimeOnlyWhileItListens) {
 
 // --- one peer and the others ---
 
-// Goal: a client that never reads pauses itself, not others, costs no more than the watermarks say, and goes on where it
-// was when it reads again.
+// Goal: a client that never reads pauses itself, not others, costs no more than the watermarks say, and goes on where
+// it was when it reads again.
 TEST_F(StreamSourceTest, PausesOnlyTheConnectionWhosePeerDoesNotRead) {
   const Watermarks watermarks{.high = 64 << 10, .low = 16 << 10};
   connect(nullptr, &watermarks);

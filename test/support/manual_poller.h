@@ -63,7 +63,9 @@ class ManualPoller final : public Poller {
     Handle(ManualPoller& owner, int descriptor, PollTarget& told) : poller(owner), fd(descriptor), target(told) {
       poller.handles_.push_back(this);
     }
-    ~Handle() override { std::replace(poller.handles_.begin(), poller.handles_.end(), this, static_cast<Handle*>(nullptr)); }
+    ~Handle() override {
+      std::replace(poller.handles_.begin(), poller.handles_.end(), this, static_cast<Handle*>(nullptr));
+    }
     void set_interest(bool readable, bool writable) override {
       events = static_cast<short>((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
     }

@@ -20,6 +20,7 @@ class PassingIo : public Io {
   void shutdown_write(int fd) noexcept override { system().shutdown_write(fd); }
   void close(int fd) noexcept override { system().close(fd); }
   Address local_address(int fd) override { return system().local_address(fd); }
+  std::optional<Address> peer_address(int fd) noexcept override { return system().peer_address(fd); }
   std::optional<PeerCredentials> peer_credentials(int fd) override { return system().peer_credentials(fd); }
 };
 

@@ -25,7 +25,8 @@ class RecordingSink final : public LogSink {
   };
 
   void write(const LogRecord& record) noexcept override {
-    Line line{record.level, std::string(record.component), std::string(record.message), record.correlation_id.str(), {}};
+    Line line{
+        record.level, std::string(record.component), std::string(record.message), record.correlation_id.str(), {}};
     for (const LogField& field : record.fields) line.fields[std::string(field.name)] = text_of(field.value);
     lines.push_back(std::move(line));
   }

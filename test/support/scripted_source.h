@@ -14,7 +14,8 @@ namespace snowfox {
 /// A source that gives what a test has put in, and remembers what the loop did to it.
 class ScriptedSource : public EventSource {
  public:
-  explicit ScriptedSource(LoopManager& loop, std::string name = "scripted") : EventSource(loop), name_(std::move(name)) {}
+  explicit ScriptedSource(LoopManager& loop, std::string name = "scripted")
+      : EventSource(loop), name_(std::move(name)) {}
   ~ScriptedSource() override {
     if (on_destroyed) on_destroyed();
   }

@@ -42,7 +42,12 @@ class TextBuffer : public std::streambuf {
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xc2 ? 0
+                             : lead < 0xe0 ? 2
+                             : lead < 0xf0 ? 3
+                             : lead < 0xf5 ? 4
+                                           : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -52,8 +57,8 @@ std::size_t utf8_length(std::string_view text) {
   return overlong || no_character ? 0 : length;
 }
 
-/// What yaml-cpp would take amiss without saying so: it reads bytes that are no characters, ends at an U+0004, and keeps
-/// all of a bracket's content until that is closed.
+/// What yaml-cpp would take amiss without saying so: it reads bytes that are no characters, ends at an U+0004, and
+/// keeps all of a bracket's content until that is closed.
 void check_characters(std::string_view text, std::uint32_t file) {
   YamlMark mark{file, 1, 1};
   std::size_t flow_marks = 0;
@@ -171,7 +176,7 @@ YamlMark Builder::mark(const YAML::Mark& at) const {
 YamlNode& Builder::add_null(const YAML::Mark& at) {
   count(at, 1);
   YamlNode& node = document_.nodes.emplace_back();
-  // Nothing stands nowhere: told is the key that it was given to.
+  // Nothing stands nowhere; yaml-cpp tells what comes next. Better the key that it was given to.
   const bool of_a_key = !open_.empty() && open_.back().key != nullptr;
   node.mark = of_a_key ? open_.back().key->mark : mark(at);
   place(at, node);
@@ -324,7 +329,8 @@ bool parse_yaml(std::string_view text, std::uint32_t file, YamlDocument& documen
 
 void append_yaml_key(std::string& path, std::string_view key) {
   const bool word = !key.empty() && key.size() <= kMaxQuotedBytes &&
-                    std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; });
+                    std::all_of(key.begin(), key.end(),
+                                [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; });
   if (!path.empty()) path += '.';
   path += word ? std::string(key) : quote_yaml(key);
 }

@@ -40,8 +40,8 @@ struct YamlDocument {
 inline constexpr std::size_t kMaxYamlDepth = 64;
 inline constexpr std::size_t kMaxYamlValues = 500'000;
 
-/// Adds what `text` consists of to `document`, as its root; it is the file with the number `file`. What is wrong with it
-/// goes to `problems`; false if that is so much that nothing of it can be used.
+/// Adds what `text` consists of to `document`, as its root; it is the file with the number `file`. What is wrong with
+/// it goes to `problems`; false if that is so much that nothing of it can be used.
 bool parse_yaml(std::string_view text, std::uint32_t file, YamlDocument& document, YamlProblems& problems);
 
 /// The way to something inside a mapping or list: `services[2].command`. A key that is more than a word is quoted.

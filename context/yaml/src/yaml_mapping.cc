@@ -53,6 +53,10 @@ YamlValue YamlMapping::find(std::string_view key) {
   return {value_, found, key, index};
 }
 
+void YamlMapping::refuse(const ConfigurationPlace& place, std::string_view message) {
+  value_.problems_.add(value_.problems_.mark(place), {place, std::string(message)});
+}
+
 void YamlMapping::refuse_unknown_keys() const {
   if (value_.problems_.ignore_unknown_keys()) return;
   for (std::size_t i = 0; i < value_.size(); ++i) {

@@ -15,7 +15,14 @@ ConfigurationPlace YamlProblems::place(const YamlMark& mark, std::string key) co
   return {mark.file < files_.size() ? files_[mark.file] : std::string(), mark.line, mark.column, std::move(key)};
 }
 
+YamlMark YamlProblems::mark(const ConfigurationPlace& place) const noexcept {
+  const auto file = std::find(files_.begin(), files_.end(), place.file);
+  return {static_cast<std::uint32_t>(file - files_.begin()), place.line, place.column};
+}
+
 void YamlProblems::add(const YamlMark& mark, std::string key, std::string message) {
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   add(mark, {place(mark, std::move(key)), std::move(message)});
 }
 

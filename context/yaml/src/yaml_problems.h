@@ -28,6 +28,8 @@ class YamlProblems {
   bool ignore_unknown_keys() const noexcept { return ignore_unknown_keys_; }
 
   ConfigurationPlace place(const YamlMark& mark, std::string key) const;
+  YamlMark mark(const ConfigurationPlace& place) const noexcept;
+  /// `message` may have come from outside: it is put on one line.
   void add(const YamlMark& mark, std::string key, std::string message);
   /// One that another reader has found, in a file that `mark` refers to.
   void add(const YamlMark& mark, ConfigurationProblem problem);

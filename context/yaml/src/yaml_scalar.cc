@@ -38,11 +38,25 @@ constexpr std::array<Unit, 7> kTimes{{{"d", 86'400 * kSecond},
                                       {"us", 1'000},
                                       {"ns", 1}}};
 // The first of each size is the one that is written.
-constexpr std::array<Unit, 19> kSizes{{{"TiB", 1ULL << 40}, {"GiB", 1ULL << 30}, {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10},
-                                       {"B", 1},            {"T", 1ULL << 40},   {"G", 1ULL << 30},   {"M", 1ULL << 20},
-                                       {"K", 1ULL << 10},   {"k", 1ULL << 10},   {"t", 1ULL << 40},   {"g", 1ULL << 30},
-                                       {"m", 1ULL << 20},   {"TB", 1'000'000'000'000}, {"GB", 1'000'000'000},
-                                       {"MB", 1'000'000},   {"KB", 1'000},       {"kB", 1'000},       {"", 1}}};
+constexpr std::array<Unit, 19> kSizes{{{"TiB", 1ULL << 40},
+                                       {"GiB", 1ULL << 30},
+                                       {"MiB", 1ULL << 20},
+                                       {"KiB", 1ULL << 10},
+                                       {"B", 1},
+                                       {"T", 1ULL << 40},
+                                       {"G", 1ULL << 30},
+                                       {"M", 1ULL << 20},
+                                       {"K", 1ULL << 10},
+                                       {"k", 1ULL << 10},
+                                       {"t", 1ULL << 40},
+                                       {"g", 1ULL << 30},
+                                       {"m", 1ULL << 20},
+                                       {"TB", 1'000'000'000'000},
+                                       {"GB", 1'000'000'000},
+                                       {"MB", 1'000'000},
+                                       {"KB", 1'000},
+                                       {"kB", 1'000},
+                                       {"", 1}}};
 
 /// Splits `30s` into `30` and the unit called `s`; null if there is no such unit.
 template <std::size_t N>

@@ -100,7 +100,8 @@ void YamlValue::refuse(const std::exception_ptr& error) const {
     std::rethrow_exception(error);
   } catch (const ConfigurationError& others) {
     // Of a file that this value names.
-    for (const ConfigurationProblem& problem : others.problems()) problems_.add(node_ ? node_->mark : YamlMark(), problem);
+    for (const ConfigurationProblem& problem : others.problems())
+      problems_.add(node_ ? node_->mark : YamlMark(), problem);
     problems_.omit(others.omitted());
   } catch (const std::bad_alloc&) {
     throw;
@@ -132,7 +133,8 @@ std::optional<YamlValue::Integer> YamlValue::integer(Integer low, Integer high) 
   if (read && !(*read < low) && !(high < *read)) return read;
   using Signed = std::numeric_limits<std::int64_t>;
   const bool no_low = low == Integer::of(Signed::min());
-  const bool no_high = high == Integer::of(Signed::max()) || high == Integer::of(std::numeric_limits<std::uint64_t>::max());
+  const bool no_high =
+      high == Integer::of(Signed::max()) || high == Integer::of(std::numeric_limits<std::uint64_t>::max());
   expected(with_bounds("an integer", integer_text(low), integer_text(high), no_low, no_high));
   return std::nullopt;
 }

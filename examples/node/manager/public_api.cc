@@ -26,7 +26,8 @@ constexpr std::size_t kMaxFrameBytes = 1U << 20;
 constexpr Duration kRefusalTimeout = std::chrono::seconds(2);
 /// So many more than are served may be told that they are not.
 constexpr std::size_t kRefusedAtOnce = 64;
-constexpr Duration kDetailsTimeout = std::chrono::seconds(10);
+/// What the details need from others they wait for no longer than this: whoever asks is to know soon what is wrong.
+constexpr Duration kDetailsTimeout = std::chrono::seconds(3);
 
 /// The supplementary groups of the process at the other end of a Unix socket, when it connected.
 std::vector<gid_t> peer_groups(int fd) {
@@ -180,8 +181,10 @@ void PublicApi::introduce(MessageEvent<Message>& request, Client& client) {
 
 void PublicApi::send_details(MessageEvent<Message>& request) {
   const CorrelationId id = request.correlation_id();
-  const Duration timeout =
-      request.deadline() == kNever ? kDetailsTimeout : std::min<Duration>(request.deadline() - loop_.now(), kDetailsTimeout);
+  // Some of the time is left for the answer's way back.
+  const Duration timeout = request.deadline() == kNever
+                               ? kDetailsTimeout
+                               : std::min<Duration>((request.deadline() - loop_.now()) * 3 / 4, kDetailsTimeout);
   const auto send = [this, id, drain = request.drain_id()](const Message& answer) {
     if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
   };

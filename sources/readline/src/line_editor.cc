@@ -74,7 +74,8 @@ LineEditor::LineEditor(int input, int output, const LineHistory& lines, std::str
   el_set(editor, EL_PROMPT, prompt_of);
   el_set(editor, EL_GETCFN, next_character);
   el_set(editor, EL_HIST, history, history_.libedit());
-  el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+  // Ctrl-C, Ctrl-Z and Ctrl-\ come as keys; Ctrl-S must not stop the output, for we would wait for Ctrl-Q.
+  el_set(editor, EL_SETTY, "-d", "-isig", "-ixon", nullptr);
   const char redraw_key[] = {keys::kRedraw, '\0'};
   const char delete_key[] = {keys::kDelete, '\0'};
   el_set(editor, EL_BIND, redraw_key, "ed-redisplay", nullptr);

@@ -354,4 +354,8 @@ void ReadlineSource::on_removed() noexcept {
   if (parts_->editor) parts_->editor->hide();
 }
 
+void ReadlineSource::on_stopping() noexcept {
+  if (parts_->editor) parts_->editor->hide();
+}
+
 }  // namespace snowfox

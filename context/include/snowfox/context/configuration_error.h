@@ -26,7 +26,8 @@ class ConfigurationError : public std::runtime_error {
   static constexpr std::size_t kMaxProblems = 20;
 
   explicit ConfigurationError(ConfigurationProblem problem);
-  /// `problems`, which must not be empty, in the order in which they are to be told. `omitted`: so many more there were.
+  /// `problems`, which must not be empty, in the order in which they are to be told. `omitted`: so many more there
+  /// were.
   explicit ConfigurationError(std::vector<ConfigurationProblem> problems, std::size_t omitted = 0);
 
   /// In the order of the files and lines. what() has each of them on a line of its own.

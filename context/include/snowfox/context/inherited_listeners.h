@@ -24,15 +24,14 @@ class InheritedListeners {
 
   /// None.
   InheritedListeners() = default;
-  /// Those that $LISTEN_FDS tells of, if $LISTEN_PID is this process. The variables are removed, so that children do not
-  /// take them for theirs; the descriptors do not go to children either.
-  /// Throws std::system_error that names the descriptor if one is not open or no listening stream socket, or if the
-  /// variables make no sense.
+  /// Those that $LISTEN_FDS tells of, if $LISTEN_PID is this process. The variables are removed, so that children do
+  /// not take them for theirs; the descriptors do not go to children either. Throws std::system_error that names the
+  /// descriptor if one is not open or no listening stream socket, or if the variables make no sense.
   static InheritedListeners from_environment();
 
-  /// What a listener goes on with: a duplicate of the descriptor that listens at `address`, or at the same port of every
-  /// interface if that is what `address` asks for. Nothing if there is none.
-  /// Throws std::system_error if no descriptor is left for the duplicate.
+  /// What a listener goes on with: a duplicate of the descriptor that listens at `address`, or at the same port of
+  /// every interface if that is what `address` asks for. Nothing if there is none. Throws std::system_error if no
+  /// descriptor is left for the duplicate.
   std::optional<ListenerSource::Handover> take(const Address& address);
 
   const std::vector<Inherited>& all() const noexcept { return all_; }

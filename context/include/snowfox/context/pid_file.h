@@ -8,8 +8,8 @@ namespace snowfox {
 
 /// A file that holds this process's id for as long as it lives, and keeps a second instance from starting.
 ///
-/// It is the lock on the file that says an instance runs, not the number in it: a file left by one that crashed is taken
-/// over. Others may read it (mode 0644). The lock is shared with children until they exec.
+/// It is the lock on the file that says an instance runs, not the number in it: a file left by one that crashed is
+/// taken over. Others may read it (mode 0644). The lock is shared with children until they exec.
 class PidFile {
  public:
   /// Throws std::system_error that names the path: and the pid of the instance that holds it (EEXIST), or that the file

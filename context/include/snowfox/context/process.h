@@ -46,12 +46,12 @@ struct ProcessSettings {
 ///     return process.run();
 ///
 /// SIGTERM and SIGINT end it in order: the service manager is told, the listeners of the dynamic scope close,
-/// on_shutdown() ends what is under way, the loop flushes its drains. A second SIGINT ends it at once. SIGHUP calls
-/// on_reload(). SIGPIPE is ignored.
+/// on_shutdown() ends what is under way, the loop flushes its drains. SIGINT while it is ending ends it at once. SIGHUP
+/// calls on_reload(). SIGPIPE is ignored.
 class Process {
  public:
-  /// With a loop of its own. To be made before any thread is started, so that all block the signals. Takes the umask, the
-  /// pid file, and the inherited sockets into scope().inherited(). Throws std::system_error.
+  /// With a loop of its own. To be made before any thread is started, so that all block the signals. Takes the umask,
+  /// the pid file, and the inherited sockets into scope().inherited(). Throws std::system_error.
   explicit Process(ProcessSettings settings = {});
   /// For the loop of a program that embeds SnowFox, whose log and loop options are left as they are. Call start(), then
   /// LoopManager::attach(). `loop` must outlive it.
@@ -80,8 +80,8 @@ class Process {
   /// Works on after it has returned if it keeps its argument.
   using Handler = std::function<void(Completion)>;
 
-  /// Called on SIGHUP. One that comes while a reload is under way makes another one follow; without a handler nothing is
-  /// reloaded.
+  /// Called on SIGHUP. One that comes while a reload is under way makes another one follow; without a handler nothing
+  /// is reloaded.
   void on_reload(Handler handler) { on_reload_ = std::move(handler); }
   /// Called once, when the process is asked to end.
   void on_shutdown(Handler handler) { on_shutdown_ = std::move(handler); }
@@ -94,12 +94,12 @@ class Process {
     on_shutdown(Handler([handler = std::move(handler)](const Completion&) mutable { handler(); }));
   }
 
-  /// Becomes the user and group of the settings. start() does so if it was not done before; a program that needs no root
-  /// for its configuration and its ports does it at once. Throws as snowfox::drop_privileges.
+  /// Becomes the user and group of the settings. start() does so if it was not done before; a program that needs no
+  /// root for its configuration and its ports does it at once. Throws as snowfox::drop_privileges.
   void drop_privileges();
   /// Set-up is over: drops privileges, tells the service manager that the process is ready, begins with signs of life.
   void start();
-  /// start(), runs the loop, and gives the exit code for main(): the loop's, or 130 after a second SIGINT.
+  /// start(), runs the loop, and gives the exit code for main(): the loop's, or 130 if SIGINT ended it at once.
   int run();
 
   /// As SIGTERM does.

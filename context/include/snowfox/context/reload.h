@@ -26,8 +26,8 @@ class Reload {
   using Loaded = LoadedConfiguration<Configuration>;
   /// Reads and validates. Throws ConfigurationError, or anything else, if there is nothing valid to be read.
   using Load = std::function<Loaded()>;
-  /// Says what the scope of a configuration consists of; the parts may borrow from the configuration. Throws if it cannot
-  /// be had.
+  /// Says what the scope of a configuration consists of; the parts may borrow from the configuration. Throws if it
+  /// cannot be had.
   using Build = std::function<void(const Configuration&, DynamicScopeBuilder&)>;
 
   /// `statics` must outlive it.

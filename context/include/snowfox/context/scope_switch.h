@@ -45,13 +45,13 @@ class ScopeSwitch {
   DynamicScope* scope() const noexcept { return scope_.get(); }
 
   /// Builds a scope and puts it in force. With the version that is in force nothing is done, and `build` is not called.
-  /// Whatever `build` throws leaves the old scope as it was; CleanExit and AbortError pass on. The old scope is destroyed
-  /// after the event being handled, which may have been begun by one of its parts.
+  /// Whatever `build` throws leaves the old scope as it was; CleanExit and AbortError pass on. The old scope is
+  /// destroyed after the event being handled, which may have been begun by one of its parts.
   using Build = std::function<void(DynamicScopeBuilder&)>;
   ReloadResult replace(const ConfigurationMetadata& metadata, const Build& build);
 
-  /// The result, and the log lines, of a configuration that could not even be read. `name` is what the error is about if
-  /// it does not say so itself.
+  /// The result, and the log lines, of a configuration that could not even be read. `name` is what the error is about
+  /// if it does not say so itself.
   ReloadResult failed(const std::exception_ptr& error, const std::string& name);
 
  private:

@@ -80,6 +80,8 @@ class Io {
 
   /// Where a socket is bound to: tells the port that was chosen for port 0.
   virtual Address local_address(int fd) = 0;
+  /// Where a connected socket's other end is; nothing if it has none or no name, as most ends of Unix sockets.
+  virtual std::optional<Address> peer_address(int fd) noexcept = 0;
   /// Of a connected Unix socket; nothing for TCP.
   virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
 };

@@ -69,7 +69,8 @@ class [[nodiscard]] Promise {
   }
 
   /// Lets the chain run with nobody waiting for its end. A rejection that nothing in it has handled is logged as an
-  /// error and counted in LoopCounters::unhandled_rejections; CleanExit and AbortError end the loop.
+  /// error and counted in LoopCounters::unhandled_rejections; CleanExit and AbortError end the loop. What has not come
+  /// to its end when the loop is destroyed is dropped.
   void detach() && noexcept {
     ValueState<T>* state = take_state();
     state->detach(*state->loop());

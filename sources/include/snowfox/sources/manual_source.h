@@ -25,7 +25,8 @@ class ManualSource final : public EventSource {
   /// Must be made on the thread that runs the loop. `limit` is how many events may wait.
   explicit ManualSource(LoopManager& loop, std::size_t limit = kDefaultLimit);
 
-  /// Hands `event` to the loop. False, and the event is destroyed, if `limit` events are waiting already.
+  /// Hands `event`, which must not be null, to the loop. False, and the event is destroyed, if `limit` events are waiting
+  /// already.
   /// May be called from any thread as long as the source lives.
   bool post(EventRef event);
   /// The same with an event that calls `function`.
@@ -35,8 +36,10 @@ class ManualSource final : public EventSource {
     return post(make_event(std::forward<F>(function)));
   }
 
-  /// How many events wait. Only the loop's thread is told the exact number.
-  std::size_t size() const noexcept { return own_.size() + remote_size_.load(std::memory_order_relaxed); }
+  /// How many events wait; about so many while other threads post. May be called from any thread.
+  std::size_t size() const noexcept {
+    return own_size_.load(std::memory_order_relaxed) + remote_size_.load(std::memory_order_relaxed);
+  }
 
   EventRef parse() override;
   std::string name() const override { return "manual"; }
@@ -59,6 +62,8 @@ class ManualSource final : public EventSource {
   const std::thread::id thread_ = std::this_thread::get_id();
   const std::size_t limit_;
   Ring own_;
+  std::vector<EventRef> taken_;  // on their way from remote_ to own_; kept for its memory
+  std::atomic<std::size_t> own_size_{0};  // of own_, for other threads; only the loop's sets it
 
   std::mutex mutex_;
   std::vector<EventRef> remote_;  // guarded by mutex_

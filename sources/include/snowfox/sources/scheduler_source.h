@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -41,7 +42,8 @@ class SchedulerSource final : public EventSource {
   }
 
   /// What `make_event` makes, every `period`, for the first time one period from now. A late tick is not made up for:
-  /// the next one is counted from the late one. `period` must be above zero.
+  /// the next one is counted from the late one. A tick for which `make_event` gives null, or throws, is skipped. `period`
+  /// must be above zero.
   TimerId every(Duration period, MakeEvent make_event);
   template <typename F>
     requires std::is_void_v<std::invoke_result_t<F&>>
@@ -60,6 +62,9 @@ class SchedulerSource final : public EventSource {
   std::string name() const override { return "scheduler, " + std::to_string(size_) + " timers"; }
 
  private:
+  /// An event could not be made: the timers go on.
+  void fail(std::error_code) noexcept override { ready(); }
+
   struct Entry;
   struct Slab;
   Entry& make_entry();

@@ -73,6 +73,7 @@ class StreamSource : public EventSource {
 
   struct Silence;
   void read();
+  void refuse(const std::system_error& nonsense);
   void watch() noexcept;
   void await_rest();
   EventRef finish();
@@ -88,6 +89,7 @@ class StreamSource : public EventSource {
   bool unparsed_ = false;  // the buffer may hold a whole frame
   bool socket_ = true;     // until it says that it is none
   bool finished_ = false;
+  bool reason_logged_ = false;
 };
 
 }  // namespace snowfox

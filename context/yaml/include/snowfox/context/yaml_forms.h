@@ -56,7 +56,8 @@ struct YamlRange {
   template <typename Rep, typename Period>
   void operator()(const YamlValue& value, std::chrono::duration<Rep, Period>& target) const {
     using Target = std::chrono::duration<Rep, Period>;
-    constexpr Duration kUnit = std::is_floating_point_v<Rep> ? Duration(1) : std::chrono::duration_cast<Duration>(Target(1));
+    constexpr Duration kUnit =
+        std::is_floating_point_v<Rep> ? Duration(1) : std::chrono::duration_cast<Duration>(Target(1));
     if (const auto read = value.duration(low, high, kUnit)) target = std::chrono::duration_cast<Target>(*read);
   }
 };
@@ -102,7 +103,8 @@ void read_yaml(const YamlValue& value, std::vector<T>& target) {
 }
 template <typename T, typename Form>
 void read_yaml(const YamlValue& value, std::map<std::string, T>& target, const Form& form) {
-  if (value.kind() != YamlValue::Kind::Mapping && value.kind() != YamlValue::Kind::Null) return value.expected("a mapping");
+  if (value.kind() != YamlValue::Kind::Mapping && value.kind() != YamlValue::Kind::Null)
+    return value.expected("a mapping");
   target.clear();
   for (std::size_t i = 0; i < value.size(); ++i) {
     T entry{};

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,7 +16,9 @@ class YamlMapping;
 
 /// A type with `void read_yaml(YamlMapping&, T&)` in its own namespace: one that is read from a mapping.
 template <typename T>
-concept ReadFromYamlMapping = requires(YamlMapping& mapping, T& target) { read_yaml(mapping, target); };
+concept ReadFromYamlMapping = requires(YamlMapping& mapping, T& target) {
+  read_yaml(mapping, target);
+};
 
 /// How a T is read when nothing else is said: by read_yaml() of its own namespace, or one of yaml_forms.h.
 struct ReadYaml {
@@ -55,10 +59,17 @@ class YamlMapping {
     const YamlValue value = find(key);
     return value.kind() != YamlValue::Kind::Missing && value.read(target, form);
   }
+  /// Calls `read` with the YamlMapping under a key that may be missing: for one that is no type of its own.
+  template <std::invocable<YamlMapping&> F>
+  bool section(std::string_view key, F&& read) {
+    return optional(key, read, [](const YamlValue& value, F& function) { value.mapping(std::ref(function)); });
+  }
   /// Whether the key is there.
   bool has(std::string_view key) { return find(key).kind() != YamlValue::Kind::Missing; }
   /// Records a problem with what `key` gives; with the mapping if it is not there.
   void refuse(std::string_view key, std::string_view message) { find(key).refuse(message); }
+  /// Records a problem with what was read at `place`, as a Located tells.
+  void refuse(const ConfigurationPlace& place, std::string_view message);
   /// The mapping itself.
   const YamlValue& value() const noexcept { return value_; }
 

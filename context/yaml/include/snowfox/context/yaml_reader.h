@@ -24,8 +24,8 @@ struct YamlOptions {
 };
 
 /// Reads YAML - and JSON, which is YAML, too - into the program's own types. All that is wrong is told together, each
-/// problem with its file, line, column and key. Foreign text does no harm: size, nesting (64), the number of values (half
-/// a million) and what aliases may stand for (the same) are bounded.
+/// problem with its file, line, column and key. Foreign text does no harm: size, nesting (64), the number of values
+/// (half a million) and what aliases may stand for (the same) are bounded.
 ///
 ///     struct Settings { std::string name; std::vector<Address> listen; };
 ///     void read_yaml(YamlMapping& yaml, Settings& settings) {

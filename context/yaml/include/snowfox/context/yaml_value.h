@@ -82,7 +82,8 @@ class YamlValue {
   std::optional<unsigned> permissions() const;
   /// True for a list, and for nothing, which is an empty one.
   bool list() const;
-  /// Calls `function` with a mapping, and for nothing with an empty one; then records the keys that it has not asked for.
+  /// Calls `function` with a mapping, and for nothing with an empty one; then records the keys that it has not asked
+  /// for.
   void mapping(const std::function<void(YamlMapping&)>& function) const;
 
   // --- what is wrong ---

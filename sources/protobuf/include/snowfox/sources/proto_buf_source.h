@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -52,7 +53,7 @@ class MessageEvent;
 /// objects, which are used again and again. Must outlive the sources and their events.
 ///
 /// If Message has a string field `correlation_id`, it becomes the event's: a message without one, or with one longer than
-/// CorrelationId holds, goes to `on_refused`. If it has a numeric field `timeout_ms` above zero, the sender gives up so many
+/// CorrelationId holds, goes to `on_refused`. If it has an integer field `timeout_ms` above zero, the sender gives up so many
 /// milliseconds from now: handling is not begun after that.
 template <typename Message>
 class ProtoBufProtocol {
@@ -189,10 +190,11 @@ class ProtoBufSource final : public FramedSource {
   }
 
   static std::uint64_t timeout_of(const Message& message) {
-    if constexpr (requires { std::uint64_t{message.timeout_ms()}; }) {
+    if constexpr (requires { requires std::is_integral_v<decltype(message.timeout_ms())>; }) {
       // Ten years are as good as for ever, and do not overflow.
       constexpr std::uint64_t kMost = std::uint64_t{10} * 365 * 24 * 3600 * 1000;
-      return std::min<std::uint64_t>(message.timeout_ms(), kMost);
+      if (message.timeout_ms() <= 0) return 0;
+      return std::min(static_cast<std::uint64_t>(message.timeout_ms()), kMost);
     } else {
       return 0;
     }

@@ -29,9 +29,9 @@ struct ReadlineOptions {
   /// One line of printable text.
   std::string prompt = "> ";
 
-  /// What Tab may make of `word`, the part of `line` before the cursor that follows the last of `word_breaks`: whole
-  /// words, with a space at the end if one is to follow. One candidate replaces the word; of several, what they have in
-  /// common; if that is no more than is there, they are listed. Empty: Tab does nothing.
+  /// What Tab may make of `word`: whole words, with a space at the end if one is to follow. `line` is what is before
+  /// the cursor, `word` what follows the last of `word_breaks` in it. One candidate replaces the word; of several, what
+  /// they have in common; if that is no more than is there, they are listed. Empty: Tab only beeps.
   std::function<std::vector<std::string>(std::string_view word, std::string_view line)> complete = {};
   std::string word_breaks = " \t\"'`;|&<>=(){}[],+*/";
 
@@ -55,7 +55,8 @@ struct ReadlineOptions {
 /// whatever the language settings in UTF-8. The prompt comes when the loop has handled the line before, and is not
 /// there while the source is paused: so pause() it while an answer is awaited that must come before the next prompt.
 /// While the prompt is there Ctrl-C is an event; otherwise it is SIGINT, and the terminal is as it was before. It is
-/// so, too, when the source is destroyed, when the program calls exit(), and while it is stopped by Ctrl-Z.
+/// so, too, when the loop has ended, when the source is destroyed, when the program calls exit(), and while it is
+/// stopped by Ctrl-Z.
 ///
 /// Otherwise it reads lines without prompt or echo; a last line without newline counts.
 ///
@@ -92,10 +93,10 @@ class ReadlineSource final : public EventSource {
   EventRef parse_lines();
   EventRef end();
   bool read_input();
-  void take_terminal_changes();
   void complete();
   void on_pause_changed() noexcept override;
   void on_removed() noexcept override;
+  void on_stopping() noexcept override;
 
   std::unique_ptr<Parts> parts_;
 };
