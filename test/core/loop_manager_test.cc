@@ -636,9 +636,9 @@ TEST_F(LoopManagerTest, WaitsQuietlyForItsLastOutput) {
   drain.opening_bytes = 0;
   CallTimer later([&] { drain.open(); });
   loop_->arm(later, 2s);
-  connection.give([&] {
+  connection.give([&, peer = theirs.get()] {
     drain.enqueue("the last answer");
-    send_some(theirs.get(), "never read");
+    send_some(peer, "never read");
     throw CleanExit();
   });
   EXPECT_EQ(loop_->run(), 0);

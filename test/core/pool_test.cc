@@ -67,7 +67,7 @@ class BigEvent final : public Event {
 
  private:
   int& gone_;
-  char much_[2000] = {};
+  [[maybe_unused]] char much_[2000] = {};
 };
 
 TEST(PoolTest, TakesAnEventBackByItsRealSize) {

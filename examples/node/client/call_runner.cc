@@ -51,9 +51,9 @@ void CallRunner::fail(const Call& call, const std::exception_ptr& error) {
 void CallRunner::lost(const std::string& reason) {
   failures_ += pending_;
   told_ = pending_;
-  output_.failure(pending_ == 0 ? fmt::format("the connection to the node is lost: {}", reason)
-                                : fmt::format("the connection to the node is lost: {}; without an answer: {}", reason,
-                                              pending_));
+  output_.failure(pending_ == 0
+                      ? fmt::format("the connection to the node is lost: {}", reason)
+                      : fmt::format("the connection to the node is lost: {}; without an answer: {}", reason, pending_));
 }
 
 void CallRunner::one_done() {

@@ -37,12 +37,14 @@ struct CommandLine {
 };
 
 std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
-  CLI::App app("Asks a SnowFox node. With --eval or --file it does what that says and ends; otherwise it reads calls from\n"
-               "standard input, on a terminal with a prompt.",
-               "snow-fox-client");
-  app.add_option("--socket", line.socket,
-                 "Where the node is: the path of its public socket, unix:PATH or tcp:HOST:PORT; without it the user's own "
-                 "node, or else the system's")
+  CLI::App app(
+      "Asks a SnowFox node. With --eval or --file it does what that says and ends; otherwise it reads calls from\n"
+      "standard input, on a terminal with a prompt.",
+      "snow-fox-client");
+  app.add_option(
+         "--socket", line.socket,
+         "Where the node is: the path of its public socket, unix:PATH or tcp:HOST:PORT; without it the user's own "
+         "node, or else the system's")
       ->type_name("ADDRESS");
   auto* code = app.add_option("--eval", line.code, "Do what CODE says")->type_name("CODE");
   auto* file = app.add_option("--file", line.file, "Do what the script FILE says")->type_name("FILE")->excludes(code);
@@ -58,6 +60,10 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
   if (const auto done = parse_command_line(app, argc, argv)) return done;
   if (line.repeat != 0 && code->count() == 0 && file->count() == 0) {
     fmt::print(stderr, "snow-fox-client: --repeat needs --eval or --file\n");
+    return kUsageError;
+  }
+  if (line.timeout <= Duration::zero()) {
+    fmt::print(stderr, "snow-fox-client: --timeout must be longer than nothing\n");
     return kUsageError;
   }
   return std::nullopt;

@@ -68,7 +68,8 @@ void append_json(std::string& json, const Message& message);
 void append_json_value(std::string& json, const Message& message, const FieldDescriptor& field, int index) {
   const auto& in = *message.GetReflection();
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-    append_json(json, field.is_repeated() ? in.GetRepeatedMessage(message, &field, index) : in.GetMessage(message, &field));
+    append_json(json,
+                field.is_repeated() ? in.GetRepeatedMessage(message, &field, index) : in.GetMessage(message, &field));
   } else if (is_number(field)) {
     json += scalar_text(message, field, index);
   } else {

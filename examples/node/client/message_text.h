@@ -9,8 +9,8 @@
 
 namespace snowfox::node {
 
-/// `message` as a JSON object in one line, with all its fields by their names in the order of their numbers. Other than in
-/// protobuf's own JSON all numbers are numbers.
+/// `message` as a JSON object in one line, with all its fields by their names in the order of their numbers. Other than
+/// in protobuf's own JSON all numbers are numbers.
 std::string to_json(const google::protobuf::Message& message);
 
 /// The same for people, in lines.

@@ -45,10 +45,10 @@ Promise<void> NodeClient::connect() {
         } catch (const RemoteError& refusal) {
           throw std::runtime_error(fmt::format("{}: {}", address_.str(), refusal.what()));
         } catch (const std::system_error& failure) {
-          throw std::runtime_error(fmt::format(
-              "cannot reach a node at {}: {}", address_.str(),
-              failure.code() == Errc::DeadlineExceeded ? "no answer within " + to_text(timeout_)
-                                                       : failure.code().message()));
+          throw std::runtime_error(fmt::format("cannot reach a node at {}: {}", address_.str(),
+                                               failure.code() == Errc::DeadlineExceeded
+                                                   ? "no answer within " + to_text(timeout_)
+                                                   : failure.code().message()));
         }
       });
 }
@@ -71,9 +71,7 @@ Promise<NodeClient::Message> NodeClient::ask(Message message) {
 Promise<public_api::NodeInfoResponse> NodeClient::status(bool details) {
   auto message = make_message<Message>(Message::kNodeInfoRequest, {});
   message.mutable_node_info_request()->set_details(details);
-  return ask(std::move(message)).then([](Message&& answer) {
-    return std::move(*answer.mutable_node_info_response());
-  });
+  return ask(std::move(message)).then([](Message&& answer) { return std::move(*answer.mutable_node_info_response()); });
 }
 
 Promise<void> NodeClient::reload() {

@@ -25,8 +25,8 @@ class NodeClient {
   /// `timeout`: how long to wait for the connection, and for each answer. `loop` must outlive it.
   NodeClient(LoopManager& loop, const Address& address, Duration timeout, OnLost on_lost);
 
-  /// Connects and introduces itself. Rejected if there is no node, with what to tell the user. May be called again after
-  /// the connection was lost.
+  /// Connects and introduces itself. Rejected if there is no node, with what to tell the user. May be called again
+  /// after the connection was lost.
   Promise<void> connect();
   bool connected() const noexcept { return ids_.has_value() && link_.is_open(); }
   const Address& address() const noexcept { return address_; }

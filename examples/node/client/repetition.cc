@@ -14,8 +14,8 @@ std::string Repetition::Result::text() const {
 }
 
 std::string Repetition::Result::json() const {
-  return fmt::format("{{\"requests\":{},\"answered\":{},\"failed\":{},\"out_of_order\":{},\"seconds\":{:.6f}}}\n", requests,
-                     answered, failed, out_of_order, seconds);
+  return fmt::format("{{\"requests\":{},\"answered\":{},\"failed\":{},\"out_of_order\":{},\"seconds\":{:.6f}}}\n",
+                     requests, answered, failed, out_of_order, seconds);
 }
 
 void Repetition::run(const std::vector<Call>& calls, std::size_t times, std::function<void(const Result&)> on_done) {

@@ -16,11 +16,11 @@ class Repetition {
  public:
   struct Result {
     std::size_t requests = 0;
-    std::size_t answered = 0;      ///< by the answer that belongs to the request
+    std::size_t answered = 0;  ///< by the answer that belongs to the request
     std::size_t failed = 0;
     std::size_t out_of_order = 0;  ///< answered after a request that was made later
     double seconds = 0;
-    std::string first_failure;     ///< empty if none has failed
+    std::string first_failure;  ///< empty if none has failed
 
     std::string text() const;
     std::string json() const;

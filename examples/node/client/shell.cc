@@ -43,8 +43,8 @@ Shell::Shell(LoopManager& loop, NodeClient& client, Options options, OnEnd on_en
       client_(client),
       on_end_(std::move(on_end)),
       runner_(client, options.timeout,
-              {[this](const std::string& text) { show(text); },
-               [this](const std::string& text) { show_failure(text); }, options.json}),
+              {[this](const std::string& text) { show(text); }, [this](const std::string& text) { show_failure(text); },
+               options.json}),
       input_(loop, readline_options(), readline_handlers()) {}
 
 ReadlineOptions Shell::readline_options() {
@@ -91,9 +91,8 @@ void Shell::end(int exit_code) {
   if (std::exchange(ended_, true)) return;
   if (input_.interactive()) return on_end_(EXIT_SUCCESS);
   input_.pause();
-  runner_.when_idle([this, exit_code] {
-    on_end_(exit_code == EXIT_SUCCESS && runner_.failures() != 0 ? EXIT_FAILURE : exit_code);
-  });
+  runner_.when_idle(
+      [this, exit_code] { on_end_(exit_code == EXIT_SUCCESS && runner_.failures() != 0 ? EXIT_FAILURE : exit_code); });
 }
 
 void Shell::lost(std::error_code reason) {

@@ -26,8 +26,8 @@ void add_log_options(CLI::App& app, LogOptions& options) {
          [&options](const std::string& name) {
            options.level = parse_log_level(name);
            if (!options.level) {
-             throw CLI::ValidationError("--log-level", "'" + name +
-                                                           "': expected debug, info, warning, error, critical or off");
+             throw CLI::ValidationError("--log-level",
+                                        "'" + name + "': expected debug, info, warning, error, critical or off");
            }
          },
          "Log lines of this level and above")

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <CLI/CLI.hpp>
 
 #include <snowfox/core/clock.h>
 #include <snowfox/core/log.h>

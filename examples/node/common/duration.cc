@@ -29,7 +29,8 @@ Duration parse_duration(std::string_view text) {
     if (count > kLongest / length) break;
     return count * length;
   }
-  throw std::invalid_argument("'" + std::string(text) + "' is no duration: expected a number and ms, s, m or h, as in 10s");
+  throw std::invalid_argument("'" + std::string(text) +
+                              "' is no duration: expected a number and ms, s, m or h, as in 10s");
 }
 
 std::string to_text(Duration duration) {

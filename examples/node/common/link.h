@@ -32,8 +32,8 @@ bool is_answer(Code code) {
 
 /// A connection to one particular peer, over which requests go both ways. It may be opened again after it was closed.
 ///
-/// What answers a request settles that request's promise, an Error rejects it with a RemoteError; all other messages are
-/// requests of the peer. One that makes no sense, or whose handler throws, is answered with an Error here.
+/// What answers a request settles that request's promise, an Error rejects it with a RemoteError; all other messages
+/// are requests of the peer. One that makes no sense, or whose handler throws, is answered with an Error here.
 ///
 /// Not to be destroyed by one of its own handlers.
 template <typename Message>
@@ -45,8 +45,7 @@ class Link {
   using OnClosed = std::function<void(std::error_code)>;
 
   /// `peer` is what log lines and errors call the other side. `loop` must outlive the link.
-  Link(LoopManager& loop, std::string peer, OnRequest on_request, OnClosed on_closed,
-       PromiseKeeperOptions keeping = {})
+  Link(LoopManager& loop, std::string peer, OnRequest on_request, OnClosed on_closed, PromiseKeeperOptions keeping = {})
       : loop_(loop),
         peer_(std::move(peer)),
         on_request_(std::move(on_request)),
@@ -72,8 +71,8 @@ class Link {
     connection_ = connect_proto_buf(loop_, channel, protocol_);
   }
   bool is_open() const noexcept { return loop_.drain(connection_.drain) != nullptr && connection_.source != kNoSource; }
-  /// Ends the connection at once; what is still to be sent is dropped and what was asked is rejected. The closed handler
-  /// is not called.
+  /// Ends the connection at once; what is still to be sent is dropped and what was asked is rejected. The closed
+  /// handler is not called.
   void close() noexcept {
     const ProtoBufConnection ended = std::exchange(connection_, {kNoSource, kNoDrain});
     loop_.remove(ended.source);
@@ -94,8 +93,8 @@ class Link {
     drain->enqueue(message);
     return true;
   }
-  /// The answer to `message`, which must have its code and payload. Rejected with a RemoteError if that is an Error, with
-  /// std::system_error if it does not come. Throws what request() throws, and if there is no connection.
+  /// The answer to `message`, which must have its code and payload. Rejected with a RemoteError if that is an Error,
+  /// with std::system_error if it does not come. Throws what request() throws, and if there is no connection.
   Promise<Message> ask(Message message, const RequestOptions& options = {}) {
     auto* drain = loop_.fetch<ProtoBufDrain>(connection_.drain);
     if (drain == nullptr) throw std::system_error(std::make_error_code(std::errc::not_connected), peer_);

@@ -6,8 +6,8 @@
 
 namespace snowfox::node {
 
-/// The way of a daemon into the background (daemon(7)): a process of its own session, without a terminal. Who started it
-/// waits until it knows whether that went well, so its exit code tells.
+/// The way of a daemon into the background (daemon(7)): a process of its own session, without a terminal. Who started
+/// it waits until it knows whether that went well, so its exit code tells.
 class Background {
  public:
   /// Forks: this returns in the daemon alone. The process that was started ends with 0 when ready() is called; with 1,

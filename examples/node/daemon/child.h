@@ -92,7 +92,8 @@ class Child {
       if (ready_.wanted()) ready_.resolve();
     } else if (event.message().has_start_failed()) {
       // Its process ends, too; but this says why.
-      if (ready_.wanted()) ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
+      if (ready_.wanted())
+        ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
     } else {
       event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
     }

@@ -30,7 +30,8 @@ struct DaemonOptions {
   Duration shutdown_timeout = std::chrono::seconds(10);  ///< for all children together to end
 };
 
-/// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite order.
+/// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite
+/// order.
 class Daemon {
  public:
   /// Settled when the node has ended: with the exit code.

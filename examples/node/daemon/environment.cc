@@ -18,8 +18,8 @@ namespace snowfox::node {
 namespace {
 
 constexpr std::array<std::string_view, 12> kKept{
-    "LANG",           "LC_ALL",       "LC_TIME",    "TZ",         "XDG_RUNTIME_DIR", "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",  "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",  "INVOCATION_ID"};
+    "LANG",          "LC_ALL",       "LC_TIME",    "TZ",         "XDG_RUNTIME_DIR", "NOTIFY_SOCKET",
+    "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",  "INVOCATION_ID"};
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 void clean_variables() {

@@ -33,15 +33,18 @@ std::string absolute(const std::string& path) {
 }
 
 std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
-  CLI::App app("Runs a SnowFox node: starts its spawner and its manager, keeps them, and ends them in order.\n"
-               "SIGTERM and SIGINT end the node, SIGHUP has it read its configuration again.",
-               "snow-fox-daemon");
+  CLI::App app(
+      "Runs a SnowFox node: starts its spawner and its manager, keeps them, and ends them in order.\n"
+      "SIGTERM and SIGINT end the node, SIGHUP has it read its configuration again.",
+      "snow-fox-daemon");
   add_run_directory(app, line.run_directory);
   app.add_option("--config", line.configuration, "The configuration: a YAML file, or a directory of them")
       ->required()
       ->type_name("PATH");
-  app.add_option("--user", line.user, "Whom the manager, which talks to clients, runs as; needs root")->type_name("USER");
-  app.add_option("--group", line.group, "Whose members may use the node; without it the user's own")->type_name("GROUP");
+  app.add_option("--user", line.user, "Whom the manager, which talks to clients, runs as; needs root")
+      ->type_name("USER");
+  app.add_option("--group", line.group, "Whose members may use the node; without it the user's own")
+      ->type_name("GROUP");
   app.add_flag("--daemonise,--daemonize", line.daemonise, "Go to the background once clients are served");
   app.add_option("--pid-file", line.pid_file, "Keep the daemon's process id in this file")->type_name("FILE");
   add_duration(app, "--start-timeout", line.daemon.start_timeout, "How long each part may take to start");

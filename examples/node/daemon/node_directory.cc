@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -29,6 +30,14 @@ bool lets_through(const struct stat& status, const Identity& who) {
     return (status.st_mode & S_IXGRP) != 0;
   }
   return (status.st_mode & S_IXOTH) != 0;
+}
+
+/// A signal waits that would end us; we do not look at them yet.
+bool end_is_asked_for() {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
 }
 
 /// The process that listens at `address`; 0 if none does.
@@ -73,7 +82,7 @@ void NodeDirectory::make_or_check(const Identity& manager) {
     if (::fchmod(handle_.get(), manager.shared_group ? 0750 : 0700) != 0) fail("set the mode of " + path);
     return;
   }
-  struct stat status{};
+  struct stat status {};
   if (::fstat(handle_.get(), &status) != 0) fail("look at the run directory " + path);
   if (status.st_uid != geteuid() && status.st_uid != 0) {
     throw std::runtime_error(fmt::format("the run directory {} belongs to user {}, not to us", path, status.st_uid));
@@ -97,12 +106,12 @@ void NodeDirectory::take_lock(Log& log) {
   for (bool told = false; ::flock(handle_.get(), LOCK_EX | LOCK_NB) != 0;) {
     if (errno != EWOULDBLOCK && errno != EINTR) fail("lock the run directory " + directory_.path());
     if (const pid_t daemon = who_listens(directory_.daemon_socket())) {
-      throw std::runtime_error(
-          fmt::format("another snow-fox-daemon, pid {}, runs in {}", daemon, directory_.path()));
+      throw std::runtime_error(fmt::format("another snow-fox-daemon, pid {}, runs in {}", daemon, directory_.path()));
     }
     if (std::chrono::steady_clock::now() > give_up) {
       throw std::runtime_error("processes of a former node still run in " + directory_.path());
     }
+    if (end_is_asked_for()) throw std::runtime_error("asked to end while waiting for " + directory_.path());
     if (!std::exchange(told, true)) {
       log.info("daemon", "waiting for the processes of a former node to end", {{"directory", directory_.path()}});
     }

@@ -94,9 +94,9 @@ void read_yaml(YamlMapping& yaml, ServiceConfiguration& service) {
   yaml.optional("user", service.user, not_empty);
   yaml.optional("group", service.group, not_empty);
   yaml.optional("working_directory", service.working_directory, not_empty);
-  yaml.optional("restart", service.restart,
-                one_of<Restart>(
-                    {{"never", Restart::Never}, {"on-failure", Restart::OnFailure}, {"always", Restart::Always}}));
+  yaml.optional(
+      "restart", service.restart,
+      one_of<Restart>({{"never", Restart::Never}, {"on-failure", Restart::OnFailure}, {"always", Restart::Always}}));
   yaml.optional("backoff", service.backoff, between(100ms, 1h));
   yaml.optional("stop_signal", service.stop_signal, signal);
   yaml.optional("stop_timeout", service.stop_timeout, between(0s, 1h));

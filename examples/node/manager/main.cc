@@ -1,5 +1,6 @@
 // snow-fox-manager: the part of a node that knows its configuration and serves its clients; started by snow-fox-daemon.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 #include <exception>
@@ -12,11 +13,24 @@
 #include "common/command_line.h"
 #include "manager/manager.h"
 
+namespace {
+
+/// Each client takes a descriptor; the lower limit is there for programs that use select(2).
+void allow_as_many_descriptors_as_possible() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) try {
   using namespace snowfox;
-  CLI::App app("The part of a SnowFox node that knows its configuration and serves its clients.\n"
-               "Started by snow-fox-daemon, not by hand.",
-               "snow-fox-manager");
+  CLI::App app(
+      "The part of a SnowFox node that knows its configuration and serves its clients.\n"
+      "Started by snow-fox-daemon, not by hand.",
+      "snow-fox-manager");
   std::string run_directory;
   node::ManagerOptions options;
   node::add_run_directory(app, run_directory);
@@ -26,6 +40,7 @@ int main(int argc, char** argv) try {
   node::add_log_options(app, options.log);
   if (const auto done = node::parse_command_line(app, argc, argv)) return *done;
 
+  allow_as_many_descriptors_as_possible();
   const node::RunDirectory directory(run_directory);
   DescriptorLogSink sink(2, options.log.format.value_or(LogFormat::Text));
   Log log(sink, options.log.level.value_or(LogLevel::Info));

@@ -96,8 +96,8 @@ std::optional<Error> PublicApi::find_refusal(const ListenerSource::Connection& c
     }
   }
   if (max_clients != 0 && served_clients_ >= max_clients) {
-    return make_error(TOO_MANY_CLIENTS, fmt::format("the node has {} clients, which is all it takes (api.max_clients)",
-                                                    served_clients_));
+    return make_error(TOO_MANY_CLIENTS,
+                      fmt::format("the node has {} clients, which is all it takes (api.max_clients)", served_clients_));
   }
   return std::nullopt;
 }
@@ -111,8 +111,7 @@ void PublicApi::accept(const ListenerSource::Connection& connection) {
     ++accepted_;
     ++served_clients_;
   }
-  const auto ends =
-      serve_proto_buf(loop_, connection.channel, refusal ? refused_ : served_, &watermarks_);
+  const auto ends = serve_proto_buf(loop_, connection.channel, refusal ? refused_ : served_, &watermarks_);
   if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
   Client& client = clients_[ends.source];
   client.id = fmt::format("client-{}", ++last_client_);
@@ -185,7 +184,7 @@ void PublicApi::send_details(MessageEvent<Message>& request) {
   const Duration timeout = request.deadline() == kNever
                                ? kDetailsTimeout
                                : std::min<Duration>((request.deadline() - loop_.now()) * 3 / 4, kDetailsTimeout);
-  const auto send = [this, id, drain = request.drain_id()](const Message& answer) {
+  const auto send = [this, drain = request.drain_id()](const Message& answer) {
     if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
   };
   node_.detailed_node_info(id, timeout)
@@ -205,8 +204,8 @@ void PublicApi::send_details(MessageEvent<Message>& request) {
 
 void PublicApi::refuse(MessageEvent<Message>& request, Error error) {
   ++errors_;
-  loop_.log().info(kComponent, "request refused",
-                   {{"code", ErrorCode_Name(error.code())}, {"reason", error.text()}}, request.correlation_id());
+  loop_.log().info(kComponent, "request refused", {{"code", ErrorCode_Name(error.code())}, {"reason", error.text()}},
+                   request.correlation_id());
   request.answer(make_refusal<Message>(request.correlation_id(), std::move(error)));
 }
 

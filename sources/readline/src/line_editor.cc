@@ -130,7 +130,7 @@ LineEditor::Outcome LineEditor::press(const Key& key, std::string_view bytes) {
 
   if (bytes == "\r" || bytes == "\n") {
     line_ = text();
-    command(bytes);
+    give(bytes);
     leave();
     return Outcome::Entered;
   }
@@ -158,6 +158,8 @@ LineEditor::Outcome LineEditor::press(const Key& key, std::string_view bytes) {
     redraw();
   } else if (is_text(key) && characters() >= max_characters_) {
     beep();
+  } else if (is_text(key)) {
+    give(key.command);
   } else if (!key.command.empty()) {
     command(key.command);
   }
@@ -262,7 +264,7 @@ int LineEditor::columns() const noexcept {
 void LineEditor::take_changes() {
   const Utf8Locale utf8;
   const TerminalMode::Changes changes = mode_.take_changes();
-  if (!shown_) return;
+  if (!shown_ || (!changes.continued && !changes.resized)) return;
   el_resize(editor_.get());
   if (changes.continued) {
     // Whoever had the terminal meanwhile may have changed its mode and has written to it.
@@ -270,7 +272,7 @@ void LineEditor::take_changes() {
     el_set(editor_.get(), EL_PREP_TERM, 1);
     fputs("\r", output_.get());
     el_set(editor_.get(), EL_REFRESH);
-  } else if (changes.resized) {
+  } else {
     redraw();
   }
 }
@@ -304,14 +306,37 @@ int LineEditor::next_character(EditLine* editor, wchar_t* character) {
   return 1;
 }
 
-void LineEditor::command(std::string_view bytes) {
+void LineEditor::give(std::string_view bytes) {
   fed_ = bytes;
   int count = 0;
   el_gets(editor_.get(), &count);
   fed_.clear();
 }
 
-void LineEditor::redraw() { command(std::string_view(&keys::kRedraw, 1)); }
+void LineEditor::command(std::string_view bytes) {
+  give(bytes);
+  // When the cursor moves in a line longer than the screen, libedit loses its row, and later writes beyond its last
+  // one. Drawing it all anew puts that right.
+  if (shown_ && overflows_screen()) redraw();
+}
+
+void LineEditor::redraw() { give(std::string_view(&keys::kRedraw, 1)); }
+
+bool LineEditor::overflows_screen() const noexcept {
+  constexpr std::size_t kWidest = 8;  // a tab, or a character that is shown by its number
+  winsize size{};
+  if (ioctl(fileno(output_.get()), TIOCGWINSZ, &size) != 0) return true;
+  const std::size_t cells = std::size_t{size.ws_row} * size.ws_col;
+  const LineInfoW* line = el_wline(editor_.get());
+  const std::size_t prompt = drawn_prompt_.size() + size.ws_col;
+  if (prompt + characters() * kWidest < cells) return false;
+  std::size_t width = prompt;
+  for (const wchar_t* at = line->buffer; at != line->lastchar; ++at) {
+    const int columns = wcwidth(*at);
+    width += columns > 0 ? static_cast<std::size_t>(columns) : kWidest;
+  }
+  return width >= cells;
+}
 
 void LineEditor::set_line(std::string_view text) {
   const LineInfoW* line = el_wline(editor_.get());

@@ -80,8 +80,10 @@ class LineEditor {
   bool is_control(std::string_view bytes, int control) const noexcept;
   bool search(const Key& key, std::string_view bytes);
   void find();
+  void give(std::string_view bytes);
   void command(std::string_view bytes);
   void redraw();
+  bool overflows_screen() const noexcept;
   void leave();
   void suspend(int signal);
   void set_line(std::string_view text);

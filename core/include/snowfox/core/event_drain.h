@@ -19,7 +19,8 @@ namespace snowfox {
 
 class LoopManager;
 
-/// How much may wait in a drain, in bytes, and for how long.
+/// How much may wait in a drain, in bytes, and for how long. `high` and `low` are the loop's to act on; the other two are
+/// the drain's own, as StreamDrain does.
 struct Watermarks {
   std::size_t high = 1U << 20;         ///< above: the sources bound to the drain are paused
   std::size_t low = 256U << 10;        ///< at or below: they are resumed
@@ -44,7 +45,8 @@ class EventDrain : public ListNode<EventDrain> {
   virtual void enqueue(std::span<const std::byte> bytes) = 0;
   void enqueue(std::string_view text) { enqueue(std::as_bytes(std::span(text.data(), text.size()))); }
 
-  /// Writes what it can. True if nothing is left to write.
+  /// Writes what it can. True if nothing is left to write; if something is, the drain has seen to it that it is called
+  /// again, normally by watching its channel for writability.
   virtual bool flush() = 0;
 
   /// The descriptor it writes to, or -1 if it does not write to one.

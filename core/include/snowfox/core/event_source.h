@@ -23,8 +23,8 @@ class EventSource : public ListNode<EventSource> {
   EventSource(const EventSource&) = delete;
   EventSource& operator=(const EventSource&) = delete;
 
-  /// The next event, or null if there is none now: then ready() must be called when there is one again. What it throws
-  /// ends this source alone: fail() is called with it.
+  /// The next event, or null if there is none now: then ready() must be called when there is one again. CleanExit and
+  /// AbortError end the loop; anything else that it throws ends this source alone: fail() is called with it.
   virtual EventRef parse() = 0;
 
   /// The descriptor it waits for, or -1 if it does not wait for one.
@@ -69,7 +69,8 @@ class EventSource : public ListNode<EventSource> {
   virtual void on_removed() noexcept {}
   /// The loop is about to end, only drains are still flushed: what takes on new work stops.
   virtual void on_stopping() noexcept {}
-  /// It cannot go on: its drain has failed, or parse() has thrown. By default the loop removes it.
+  /// It cannot go on: its drain has failed, or parse() has thrown. By default the loop removes it; whoever
+  /// overrides this does so itself, now or after a last event.
   virtual void fail(std::error_code error) noexcept;
 
   LoopManager& loop_;

@@ -209,8 +209,8 @@ class LoopManager {
     return dynamic_cast<T*>(base);
   }
 
-  void own(EventSource& source) noexcept { source.owned_ = true; }
-  void own(EventDrain& drain) noexcept { drain.owned_ = true; }
+  void own(EventSource& source) noexcept;
+  void own(EventDrain& drain) noexcept;
   void attach_source(EventSource& source);
   void detach_source(EventSource& source) noexcept;
   void attach_drain(EventDrain& drain);
