@@ -1,6 +1,5 @@
 #include <snowfox/context/dynamic_scope.h>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <fmt/format.h>
@@ -29,7 +28,7 @@ struct Acceptor {
   throw ConfigurationError({settings.place, std::move(message)});
 }
 
-/// What kind of setting this is, the system has said no to it.
+/// That the system would not set `what`.
 std::string refusal(std::string_view what, const Address& address, int error) {
   return fmt::format("cannot set {} of {}: {}", what, address.str(), std::system_category().message(error));
 }

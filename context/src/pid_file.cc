@@ -73,8 +73,7 @@ bool PidFile::open() {
 PidFile::~PidFile() {
   if (!same_file(file_.get(), path_)) return;
   // Who has dropped privileges may not remove it from a directory of root's.
-  if (::unlink(path_.c_str()) != 0) [[maybe_unused]]
-    const int emptied = ::ftruncate(file_.get(), 0);
+  [[maybe_unused]] const bool gone = ::unlink(path_.c_str()) == 0 || ::ftruncate(file_.get(), 0) == 0;
 }
 
 }  // namespace snowfox

@@ -1,6 +1,5 @@
 #include <snowfox/context/reload.h>
 
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,9 +26,6 @@
 
 namespace snowfox {
 namespace {
-
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 struct Settings {
   std::string name{};

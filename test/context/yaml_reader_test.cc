@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -188,6 +189,25 @@ TEST(YamlReaderTest, LetsAProgramFindProblemsOfItsOwn) {
   EXPECT_EQ(problem("inner: {firts: 7}"), "f.yml:1:9: inner.firts: unknown key; did you mean first?");
   EXPECT_EQ(problem("inner: 5"), "f.yml:1:8: inner: expected a mapping, found \"5\"");
   EXPECT_EQ(problem("{}"), "f.yml:1:1: inner: is needed here");
+}
+
+// A registration's url is a text or an explicit null; leaving it out is a mistake.
+TEST(YamlReaderTest, TellsNullFromMissing) {
+  const auto url = [](std::string_view text) -> std::string {
+    try {
+      std::optional<std::string> target = "unread";
+      YamlReader::parse(text, "f.yml").read(target, [](const YamlValue& root, std::optional<std::string>& into) {
+        root.mapping([&](YamlMapping& yaml) { yaml.required("url", into); });
+      });
+      return target.value_or("null");
+    } catch (const ConfigurationError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(url("url: http://a"), "http://a");
+  EXPECT_EQ(url("url: null"), "null");
+  EXPECT_EQ(url("url:"), "null");
+  EXPECT_EQ(url("{}"), "f.yml:1:1: url: missing, expected a text");
 }
 
 TEST(YamlReaderTest, RefusesAKeyThatIsGivenTwice) {

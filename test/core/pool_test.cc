@@ -1,5 +1,6 @@
 #include <snowfox/core/pool.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <random>

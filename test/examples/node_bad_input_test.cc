@@ -9,12 +9,6 @@ namespace {
 
 using testing::HasSubstr;
 
-#if defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
-
 /// What foreign clients may do to a node, and that it affects only themselves.
 class NodeBadInputTest : public NodeTest {
  protected:
@@ -246,6 +240,8 @@ TEST_F(NodeBadInputTest, DisconnectsWhoIsSilentForTooLong) {
 
 // Goal: without descriptors newcomers wait, and are served when some are free again.
 TEST_F(NodeBadInputTest, LetsNewcomersWaitWhileThereAreNoDescriptors) {
+  // UBSan asks by a pipe whether it may look at an object: without a descriptor for that it takes all for broken.
+  if (kSanitized) GTEST_SKIP() << "the sanitizer needs descriptors itself";
   start();
   ASSERT_EQ(prlimit_descriptors(manager(), 40), 0);
   std::vector<std::unique_ptr<RawClient>> many;

@@ -48,6 +48,12 @@ namespace snowfox::node {
 
 using namespace std::chrono_literals;
 
+#if defined(__has_feature)
+inline constexpr bool kSanitized = __has_feature(address_sanitizer);
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 /// Only what has gone wrong takes so long: sanitizers and a busy machine are slow.
 inline constexpr std::chrono::seconds kPatience{40};
 
@@ -101,7 +107,7 @@ inline int prlimit_descriptors(pid_t pid, rlim_t count) {
   return prlimit(pid, RLIMIT_NOFILE, &limit, nullptr);
 }
 
-/// A program under test: killed, if it still runs, when this goes.
+/// A program under test, one of ours or one named by its path: killed, if it still runs, when this goes.
 class Program {
  public:
   struct Setup {
@@ -116,7 +122,7 @@ class Program {
     std::array<int, 2> pipe_ends{-1, -1};
     if (setup.input.empty() && pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
       throw std::system_error(errno, std::system_category());
-    arguments.insert(arguments.begin(), SNOWFOX_PROGRAM_DIRECTORY "/" + name);
+    arguments.insert(arguments.begin(), name[0] == '/' ? name : SNOWFOX_PROGRAM_DIRECTORY "/" + name);
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -288,14 +294,21 @@ class NodeTest : public testing::Test {
   void configure(const std::string& text) const { write_file(configuration(), text); }
 
   Program daemon(std::vector<std::string> more = {}, std::vector<std::string> environment = {}) {
+    return program("snow-fox-daemon", std::move(more), std::move(environment));
+  }
+  /// `name` may be the path of another daemon.
+  Program program(const std::string& name, std::vector<std::string> more, std::vector<std::string> environment) {
     std::vector<std::string> arguments{"--run-dir", run_directory(), "--config", configuration()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const std::string log = path("log" + std::to_string(++files_));
-    return {"snow-fox-daemon", arguments, {.output = log, .error = log, .environment = std::move(environment)}};
+    return {name, arguments, {.output = log, .error = log, .environment = std::move(environment)}};
   }
   /// Starts a node and waits until it serves clients.
   void start(std::vector<std::string> more = {}, std::vector<std::string> environment = {}) {
-    daemon_.emplace(daemon(std::move(more), std::move(environment)));
+    start_program("snow-fox-daemon", std::move(more), std::move(environment));
+  }
+  void start_program(const std::string& name, std::vector<std::string> more, std::vector<std::string> environment) {
+    daemon_.emplace(program(name, std::move(more), std::move(environment)));
     ASSERT_TRUE(eventually([&] { return !daemon_->running() || said("process: ready"); }));
     ASSERT_TRUE(daemon_->running()) << daemon_->error();
     parts_ = children_of(daemon_->pid());

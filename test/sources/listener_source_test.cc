@@ -393,6 +393,12 @@ TEST_F(ListenerSourceTest, LooksAgainAsSoonAsAConnectionCloses) {
 
 // Goal: the same with the system's own limit.
 TEST_F(ListenerSourceTest, SurvivesTheEndOfTheSystemsDescriptors) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+  // It asks by a pipe whether it may look at an object: without a descriptor for that it takes all for broken.
+  GTEST_SKIP() << "the sanitizer needs descriptors itself";
+#endif
+#endif
   const auto listener = listen(socket_file());
   const auto clients = connect(socket_file(), 3);
   rlimit before{};

@@ -573,7 +573,9 @@ TEST_F(ReadlineSourceTest, LeavesTheTerminalWhileStopped) {
   ASSERT_TRUE(wait_for([&] { return !rows().empty() && !terminal_.echoes(); }));
   terminal_.send(" li");
   ASSERT_TRUE(wait_for([&] { return !rows().empty() && rows().back() == "> half a li"; }));
-  kill(terminal_.foreground_group(), SIGTSTP);  // from outside
+  const pid_t group = terminal_.foreground_group();
+  ASSERT_GT(group, 1);
+  kill(group, SIGTSTP);  // from outside
   terminal_.send("ne");
   ASSERT_TRUE(wait_for([&] { return !rows().empty() && rows().back() == "> half a line"; }));
   terminal_.send("\r");

@@ -39,20 +39,19 @@ namespace {
 
 std::string why(int error) { return std::system_category().message(error); }
 
-/// Where whatever is to be read can be, for a directory; empty for a file.
+/// The YAML files of a directory, by name; nothing if it is none.
 std::optional<std::vector<std::string>> files_in(const std::string& directory) {
-  DIR* const opened = ::opendir(directory.c_str());
+  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(directory.c_str()), ::closedir);
   if (opened == nullptr) {
     if (errno == ENOTDIR) return std::nullopt;
     refuse(directory, "cannot be read: " + why(errno));
   }
   std::vector<std::string> files;
-  while (const dirent* entry = ::readdir(opened)) {
+  while (const dirent* entry = ::readdir(opened.get())) {
     const std::string_view name = entry->d_name;
     if (name.starts_with('.') || !(name.ends_with(".yaml") || name.ends_with(".yml"))) continue;
     files.push_back(directory + (directory.ends_with('/') ? "" : "/") + std::string(name));
   }
-  ::closedir(opened);
   if (files.empty()) refuse(directory, "no *.yaml or *.yml file in this directory");
   std::sort(files.begin(), files.end());
   return files;

@@ -124,7 +124,7 @@ void PublicApi::closed(SourceId source, std::error_code reason) {
   if (found == clients_.end()) return;
   const Client& client = found->second;
   if (!client.refusal) --served_clients_;
-  const bool orderly = reason == Errc::EndOfStream || client.refusal;
+  const bool orderly = reason == Errc::EndOfStream || reason == Errc::IdleTimeout || client.refusal;
   loop_.log().write(orderly ? LogLevel::Debug : LogLevel::Warning, kComponent, "client disconnected",
                     {{"client", client.id}, {"reason", reason.message()}});
   clients_.erase(found);

@@ -208,8 +208,9 @@ void LineEditor::find() {
 }
 
 void LineEditor::suspend(int signal) {
+  // As the terminal would: for all that was started with us, if it is our terminal.
+  if (tcgetpgrp(fileno(input_.get())) != getpgrp()) return;
   hide();
-  // As the terminal would: Ctrl-Z and Ctrl-\ are for all that was started with us.
   kill(0, signal);
   show();
   mode_.take_changes();
