@@ -99,6 +99,14 @@ struct UvPoller::Loop {
     }
   }
 
+  // uv_run() runs timers before it blocks. One that has come due since it was set, because the thread was not given the
+  // processor, would be over by then, and nothing would end the wait: so it forbids the blocking. The program's own loop
+  // needs no such thing, for it takes a turn in between.
+  static void on_timer(uv_timer_t* timer) noexcept {
+    const Loop& loop = *static_cast<Loop*>(timer->data);
+    if (loop.owned) uv_stop(loop.uv);
+  }
+
   // libuv counts whole milliseconds from a time it keeps; both are rounded so that it is never early.
   void set_timer(TimePoint until, TimePoint now) {
     if (until == kNever) {
@@ -107,7 +115,7 @@ struct UvPoller::Loop {
     }
     uv_update_time(uv);
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(std::max(until - now, Duration::zero()));
-    uv_timer_start(timer.get(), [](uv_timer_t*) {}, static_cast<std::uint64_t>(wait.count()), 0);
+    uv_timer_start(timer.get(), on_timer, static_cast<std::uint64_t>(wait.count()), 0);
   }
 
   void start_driving(Turn new_turn);
