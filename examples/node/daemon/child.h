@@ -13,6 +13,7 @@
 #include <snowfox/core/error.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
+#include <snowfox/promises/sleep.h>
 #include <snowfox/sources/process_source.h>
 
 #include "common/link.h"
@@ -102,6 +103,14 @@ class Child {
     loop_.log().write(shutdown_ && exit.success() ? LogLevel::Info : LogLevel::Error, "daemon", "child ended",
                       {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}});
     process_.reset();
+    if (ready_.wanted() && link_.is_open() && !ended_.wanted()) {
+      // It may have said why, in what is still to be read.
+      last_words_ = sleep(loop_, std::chrono::milliseconds(200)).then([this, exit] { over(exit); });
+      return;
+    }
+    over(exit);
+  }
+  void over(const ProcessExit& exit) {
     link_.close();
     if (ended_.wanted()) {
       ended_.resolve();
@@ -119,6 +128,7 @@ class Child {
   std::unique_ptr<ProcessSource> process_;
   Resolver<void> ready_;
   Resolver<void> ended_;
+  Promise<void> last_words_;
   std::optional<Message> shutdown_;  // set once it was asked to end
 };
 

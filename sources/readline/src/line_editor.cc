@@ -280,7 +280,7 @@ void LineEditor::take_changes() {
 
 // Between clearing the line and drawing it again libedit asks for the prompt: then the cursor is where the line began,
 // and what is to come above it can be printed.
-char* LineEditor::prompt_of(EditLine* editor) {
+char* LineEditor::prompt_of(EditLine* editor) noexcept {
   LineEditor* self = nullptr;
   el_get(editor, EL_CLIENTDATA, &self);
   fwrite(self->above_.data(), 1, self->above_.size(), self->output_.get());
@@ -294,7 +294,7 @@ char* LineEditor::prompt_of(EditLine* editor) {
 }
 
 /// 1 and a character, or 0 if the command has no more.
-int LineEditor::next_character(EditLine* editor, wchar_t* character) {
+int LineEditor::next_character(EditLine* editor, wchar_t* character) noexcept {
   LineEditor* self = nullptr;
   el_get(editor, EL_CLIENTDATA, &self);
   std::mbstate_t state{};

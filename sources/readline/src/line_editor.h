@@ -74,8 +74,8 @@ class LineEditor {
   };
   using File = std::unique_ptr<FILE, CloseFile>;
 
-  static char* prompt_of(EditLine* editor);
-  static int next_character(EditLine* editor, wchar_t* character);
+  static char* prompt_of(EditLine* editor) noexcept;
+  static int next_character(EditLine* editor, wchar_t* character) noexcept;
 
   bool is_control(std::string_view bytes, int control) const noexcept;
   bool search(const Key& key, std::string_view bytes);
