@@ -63,6 +63,7 @@ struct UvPoller::Loop {
   bool owned;
   bool active = false;
   bool turning = false;
+  bool waiting = false;
 
   explicit Loop(uv_loop_t* given) : uv(given == nullptr ? &own : given), owned(given == nullptr) {
     if (owned) {
@@ -100,11 +101,11 @@ struct UvPoller::Loop {
   }
 
   // uv_run() runs timers before it blocks. One that has come due since it was set, because the thread was not given the
-  // processor, would be over by then, and nothing would end the wait: so it forbids the blocking. The program's own loop
-  // needs no such thing, for it takes a turn in between.
+  // processor, would be over by then, and nothing would end the wait: so it forbids the blocking. While the program's own
+  // loop drives us it needs no such thing, for a turn is taken in between.
   static void on_timer(uv_timer_t* timer) noexcept {
     const Loop& loop = *static_cast<Loop*>(timer->data);
-    if (loop.owned) uv_stop(loop.uv);
+    if (loop.waiting) uv_stop(loop.uv);
   }
 
   // libuv counts whole milliseconds from a time it keeps; both are rounded so that it is never early.
@@ -251,7 +252,9 @@ void UvPoller::wait(TimePoint until) {
   // The program's own loop would not wait at all for what is not to keep it going.
   const bool was_active = loop_->active;
   set_active(true);
+  loop_->waiting = true;
   uv_run(loop_->uv, UV_RUN_ONCE);
+  loop_->waiting = false;
   set_active(was_active);
 }
 

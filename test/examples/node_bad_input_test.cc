@@ -54,7 +54,7 @@ TEST_F(NodeBadInputTest, DisconnectsWhoAnnouncesAnOversizedFrame) {
   stranger.introduce();
   stranger.send_bytes(std::string("\x00\x10\x00\x01", 4));  // one byte more than is allowed
   EXPECT_TRUE(stranger.closed_by_peer());
-  EXPECT_TRUE(said("client disconnected")) << "and says so";
+  EXPECT_TRUE(says("client disconnected")) << "and says so";
   expect_others_are_served();
   stop();
 }
@@ -246,7 +246,7 @@ TEST_F(NodeBadInputTest, LetsNewcomersWaitWhileThereAreNoDescriptors) {
   ASSERT_EQ(prlimit_descriptors(manager(), 40), 0);
   std::vector<std::unique_ptr<RawClient>> many;
   for (int i = 0; i < 60; ++i) many.push_back(std::make_unique<RawClient>(socket()));
-  EXPECT_TRUE(eventually([&] { return said("no resources to accept connections"); }));
+  EXPECT_TRUE(says("no resources to accept connections"));
   many.front()->introduce();
   EXPECT_TRUE(many.front()->is_served());
   many.erase(many.begin() + 1, many.end());

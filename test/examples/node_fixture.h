@@ -316,6 +316,10 @@ class NodeTest : public testing::Test {
     parts_.push_back(daemon_->pid());
   }
   bool said(std::string_view text) const { return daemon_->error().find(text) != std::string::npos; }
+  /// Whether it comes to say so: the log is written when it suits the node, not before its effects are seen.
+  bool says(std::string_view text) const {
+    return eventually([&] { return said(text); });
+  }
   /// The node has ended, and nothing of it is left.
   void expect_nothing_left() const {
     for (const pid_t pid : parts_) EXPECT_TRUE(eventually([&] { return gone(pid); })) << pid;

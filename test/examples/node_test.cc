@@ -53,7 +53,7 @@ TEST_F(NodeTest, LeavesSignalsSentToAllProcessesToTheDaemon) {
   for (const pid_t pid : parts_) {
     if (pid != daemon_->pid()) ::kill(pid, SIGTERM);
   }
-  EXPECT_TRUE(eventually([&] { return said("signal ignored"); }));
+  EXPECT_TRUE(says("signal ignored"));
   EXPECT_EQ(status().status().colour(), Status::Green);
   stop();
 }
@@ -76,7 +76,7 @@ TEST_F(NodeTest, KillsWhatDoesNotEndInTime) {
   ::kill(manager(), SIGSTOP);
   daemon_->kill(SIGTERM);
   EXPECT_EQ(daemon_->wait(), 0);
-  EXPECT_TRUE(said("child killed"));
+  EXPECT_TRUE(says("child killed"));
   expect_nothing_left();
 }
 
@@ -84,7 +84,7 @@ TEST_F(NodeTest, EndsAtOnceWhenItIsInterruptedAgain) {
   start({"--shutdown-timeout", "1h"});
   ::kill(manager(), SIGSTOP);
   daemon_->kill(SIGINT);
-  EXPECT_TRUE(eventually([&] { return said("process: ending"); }));
+  EXPECT_TRUE(says("process: ending"));
   daemon_->kill(SIGINT);
   EXPECT_NE(daemon_->wait(), 0);
   expect_nothing_left();
@@ -94,7 +94,7 @@ TEST_F(NodeTest, EndsWithAnErrorWhenTheManagerDies) {
   start();
   ::kill(manager(), SIGKILL);
   EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(said("snow-fox-manager ended without being asked to: killed by SIGKILL"));
+  EXPECT_TRUE(says("snow-fox-manager ended without being asked to: killed by SIGKILL"));
   expect_nothing_left();
 }
 
@@ -102,7 +102,7 @@ TEST_F(NodeTest, EndsWithAnErrorWhenTheSpawnerDies) {
   start();
   ::kill(spawner(), SIGKILL);
   EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(said("snow-fox-spawner ended without being asked to: killed by SIGKILL"));
+  EXPECT_TRUE(says("snow-fox-spawner ended without being asked to: killed by SIGKILL"));
   expect_nothing_left();
 }
 
@@ -195,6 +195,8 @@ struct BadStart {
   std::string name;
   std::string configuration;
   std::vector<std::string> expected;
+
+  friend void PrintTo(const BadStart& start, std::ostream* out) { *out << start.name; }
 };
 class NodeBadConfigurationTest : public NodeTest, public testing::WithParamInterface<BadStart> {};
 
@@ -267,7 +269,7 @@ TEST_F(NodeTest, ChecksServicesAndSaysThatItDoesNotRunThem) {
       "   working_directory: /, restart: always, backoff: 1s, stop_signal: SIGINT, stop_timeout: 5s, autostart: "
       "false}\n");
   start();
-  EXPECT_TRUE(said("services are configured, which this version does not run"));
+  EXPECT_TRUE(says("services are configured, which this version does not run"));
   stop();
 }
 
@@ -395,8 +397,8 @@ TEST_F(NodeTest, GoesOnWithTheOldConfigurationWhenTheNewOneIsBad) {
   const auto before = status();
   configure("node:\n  nam: x\n");
   daemon_->kill(SIGHUP);
-  EXPECT_TRUE(eventually([&] { return said("the configuration was not reloaded"); }));
-  EXPECT_TRUE(said(configuration() + ":2:3: node.nam: unknown key"));
+  EXPECT_TRUE(says("the configuration was not reloaded"));
+  EXPECT_TRUE(says(configuration() + ":2:3: node.nam: unknown key"));
   const auto after = status();
   EXPECT_EQ(after.configuration().effective_version(), before.configuration().effective_version());
   EXPECT_EQ(after.node_name(), "test");
@@ -461,7 +463,7 @@ TEST_F(NodeTest, HasNoMemoryErrorsThatValgrindFinds) {
   }
   configure("nod: {}\n");
   daemon_->kill(SIGHUP);
-  EXPECT_TRUE(eventually([&] { return said("the configuration was not reloaded"); }));
+  EXPECT_TRUE(says("the configuration was not reloaded"));
   RawClient stranger(socket());
   stranger.send_bytes("\xff\xff\xff\xff");
   EXPECT_TRUE(stranger.closed_by_peer());
@@ -499,7 +501,7 @@ TEST_F(NodeTest, ListensToNobodyButItsPartsOnTheInnerSockets) {
     RawClient stranger(Address::unix_socket(run_directory() + "/" + name));
     EXPECT_TRUE(stranger.closed_by_peer());
   }
-  EXPECT_TRUE(eventually([&] { return said("not one of our children") && said("not the manager"); }));
+  EXPECT_TRUE(says("not one of our children") && says("not the manager"));
   EXPECT_EQ(status().status().colour(), Status::Green);
   stop();
 }
