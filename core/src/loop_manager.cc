@@ -399,10 +399,9 @@ int LoopManager::run() {
   lifecycle_.process_init(*this);
   last_coarse_ = last_poll_ = poller_->coarse_now();
   while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
-  const int exit_code = exit_code_;
   announce_stop();
   while (!finished()) poll(work_left() ? TimePoint::min() : flush_deadline_);
-  return exit_code;
+  return exit_code_;
 }
 
 void LoopManager::announce_stop() noexcept {

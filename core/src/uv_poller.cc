@@ -260,6 +260,11 @@ void UvPoller::wait(TimePoint until) {
 
 TimePoint UvPoller::now() const noexcept { return clock_time(CLOCK_MONOTONIC); }
 TimePoint UvPoller::coarse_now() const noexcept { return clock_time(CLOCK_MONOTONIC_COARSE); }
+Duration UvPoller::coarse_lag() const noexcept {
+  timespec tick{};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+  return std::chrono::seconds(tick.tv_sec) + Duration(tick.tv_nsec);
+}
 
 void UvPoller::wake() noexcept { uv_async_send(loop_->waker.get()); }
 

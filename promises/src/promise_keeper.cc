@@ -43,6 +43,7 @@ void PromiseKeeper::Kept::on_abandoned(const CorrelationId&) noexcept {
 PromiseKeeper::PromiseKeeper(LoopManager& loop, PromiseKeeperOptions options)
     : loop_(loop),
       options_(options),
+      coarse_lag_(loop.poller().coarse_lag()),
       on_exit_(loop.lifecycle().process_exit.add([this](LoopManager&, int) { reject_all(); })) {}
 
 PromiseKeeper::~PromiseKeeper() { reject_all(); }
@@ -55,11 +56,12 @@ void PromiseKeeper::add(PromiseState& state, const std::type_info& type, Duratio
   if (kept_.size() >= options_.max_kept && kept_.find(id) == nullptr) {
     throw std::system_error(make_error_code(Errc::LimitReached), "keep " + promise_name(id));
   }
-  const TimePoint now = deadline < kCoarseFrom ? loop_.now() : loop_.poller().coarse_now();
+  const bool exact = deadline < kCoarseFrom;
+  const TimePoint now = exact ? loop_.now() : loop_.poller().coarse_now();
   Kept* kept = kept_.insert(id, *this, state, type, now);
   if (kept == nullptr) throw std::system_error(make_error_code(Errc::DuplicateId), "keep " + promise_name(id));
   ++counters_.kept;
-  loop_.arm(*kept, deadline_after(now, deadline));
+  loop_.arm(*kept, deadline_after(exact ? now : now + coarse_lag_, deadline));
 }
 
 PromiseKeeper::Kept* PromiseKeeper::expect(const CorrelationId& id, const std::type_info& type) {
@@ -108,8 +110,10 @@ void PromiseKeeper::reject_all(std::error_code error) noexcept {
 
 void PromiseKeeper::time_out(Kept& kept) noexcept {
   PromiseState& state = kept.state();
-  state.store_error(make_error(Errc::DeadlineExceeded, "no answer to " + promise_name(state.id()) + " within " +
-                                                           readable(kept.deadline() - kept.since())));
+  Duration within = kept.deadline() - kept.since();
+  if (within >= kCoarseFrom + coarse_lag_) within -= coarse_lag_;
+  state.store_error(make_error(Errc::DeadlineExceeded,
+                               "no answer to " + promise_name(state.id()) + " within " + readable(within)));
   settle(kept, counters_.timed_out);
 }
 

@@ -68,9 +68,12 @@ bool eventually(Condition condition, std::chrono::milliseconds patience = kPatie
   return true;
 }
 
+/// What can be read of it: of a process in /proc that has just ended, nothing.
 inline std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 inline void write_file(const std::string& path, std::string_view text) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;

@@ -119,7 +119,8 @@ class LoopManager {
   // --- running ---
 
   /// Handles events until CleanExit or AbortError is thrown, stop() is called, or there is no source and no timer left
-  /// to wait for. Returns the exit code for main(): 0, or 1 after an AbortError.
+  /// to wait for. Returns the exit code for main(): stop()'s, else 0, or 1 after an AbortError. Output that its readers
+  /// do not take within LoopOptions::flush_timeout is logged; it is no reason to end with another code.
   int run();
   /// run() returns with `exit_code`, in order: drains flush within LoopOptions::flush_timeout. May be called from a
   /// handler.

@@ -56,6 +56,8 @@ class Poller {
   virtual TimePoint now() const noexcept = 0;
   /// now(), perhaps some milliseconds ago, for less: never later than now(), never going back.
   virtual TimePoint coarse_now() const noexcept { return now(); }
+  /// How far coarse_now() may be behind now(), as long as the system keeps its own time; the same always.
+  virtual Duration coarse_lag() const noexcept { return Duration::zero(); }
 
   /// Makes the wait under way, or else the next one, return. May be called from any thread.
   virtual void wake() noexcept = 0;
@@ -87,6 +89,7 @@ class UvPoller final : public Poller {
   void wait(TimePoint until) override;
   TimePoint now() const noexcept override;
   TimePoint coarse_now() const noexcept override;
+  Duration coarse_lag() const noexcept override;
   void wake() noexcept override;
   void submit(Work& work) override;
   void drive(Turn turn) override;

@@ -63,9 +63,8 @@ class PromiseKeeper {
 
   /// A promise of a T (or void) that fulfill() or reject() with this id settles. When `deadline` has gone by before, it
   /// is rejected with Errc::DeadlineExceeded; kNoDeadline: never. Deadlines from one second on are counted by the
-  /// coarse clock, so they may come some milliseconds early. Throws std::system_error that names the id:
-  /// Errc::DuplicateId if one is kept under it, Errc::LimitReached if max_kept are, std::errc::invalid_argument if the
-  /// id is empty.
+  /// coarse clock and so may come some milliseconds late. Throws std::system_error that names the id: Errc::DuplicateId
+  /// if one is kept under it, Errc::LimitReached if max_kept are, std::errc::invalid_argument if the id is empty.
   template <typename T>
   Promise<T> keep(const CorrelationId& id, Duration deadline) {
     kept_.prefetch(id);
@@ -140,6 +139,7 @@ class PromiseKeeper {
 
   LoopManager& loop_;
   PromiseKeeperOptions options_;
+  Duration coarse_lag_;
   PromiseKeeperCounters counters_;
   IdMap<Kept> kept_;
   Hook<LoopManager&, int>::Token on_exit_;
