@@ -129,8 +129,8 @@ class SystemIo final : public Io {
   }
 
  private:
-  // A socket file stays when its process dies without removing it. Connecting tells whether anybody listens: only a file
-  // that is a socket and refuses is removed.
+  // A socket file stays when its process dies without removing it. Connecting tells whether anybody listens: only a
+  // file that is a socket and refuses is removed.
   void bind_unix(int fd, const Address& address, const ListenOptions& options, const std::string& what) {
     const std::string path(address.path());
     // bind(2) gives the file the socket's own mode less the umask (unix(7)): there is no moment at which others may
@@ -145,7 +145,7 @@ class SystemIo final : public Io {
   }
 
   bool remove_stale(const Address& address, const std::string& path) noexcept {
-    struct stat status{};
+    struct stat status {};
     if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT;
     if (!S_ISSOCK(status.st_mode)) {
       errno = EADDRINUSE;

@@ -550,8 +550,8 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
 }
 
 void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept try {
-  log_.error(kComponent, message,
-             {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}}, event.correlation_id());
+  log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
+             event.correlation_id());
 } catch (...) {
 }
 
@@ -572,7 +572,10 @@ std::vector<LoopManager::Waiting> LoopManager::waiting() const {
   }
   for (const auto& slot : drains_.slots) {
     if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
-    all.push_back({slot.item->name(), slot.item->congested() ? "congested" : slot.item->empty() ? "empty" : "pending",
+    all.push_back({slot.item->name(),
+                   slot.item->congested() ? "congested"
+                   : slot.item->empty()   ? "empty"
+                                          : "pending",
                    slot.item->pending_bytes()});
   }
   return all;

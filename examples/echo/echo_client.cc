@@ -2,12 +2,12 @@
 // sends so many requests at once instead, and checks that each gets its own answer.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
+#include <CLI/CLI.hpp>
 
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise_keeper.h>
@@ -33,13 +33,16 @@ Promise<Envelope> send(snowfox::PromiseKeeper& keeper, snowfox::ProtoBufDrain& s
 }
 
 // All requests are under way before the first answer is looked at.
-Task<> talk(snowfox::PromiseKeeper& keeper, snowfox::ProtoBufDrain& server, std::vector<std::string> texts, bool print) {
+Task<> talk(snowfox::PromiseKeeper& keeper, snowfox::ProtoBufDrain& server, std::vector<std::string> texts,
+            bool print) {
   const auto began = std::chrono::steady_clock::now();
   std::vector<Promise<Envelope>> answers;
   for (std::uint32_t i = 0; i < texts.size(); ++i) answers.push_back(send(keeper, server, i, texts[i]));
   for (std::uint32_t i = 0; i < texts.size(); ++i) {
     const Envelope answer = co_await std::move(answers[i]);
-    if (answer.code() != i + 1 || answer.body() != texts[i]) throw snowfox::AbortError("the answer is to another request");
+    if (answer.code() != i + 1 || answer.body() != texts[i]) {
+      throw snowfox::AbortError("the answer is to another request");
+    }
     if (print) fmt::print("{}\n", answer.body());
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
@@ -60,9 +63,11 @@ int main(int argc, char** argv) try {
   where->add_option("--unix", path, "The server's Unix socket")->type_name("PATH");
   app.add_option("TEXT", texts, "What to send; without any, a greeting");
   app.add_option("--count", count, "Send so many requests at once instead, and check their answers")
-      ->check(CLI::Range(1, 1'000'000))->excludes("TEXT");
+      ->check(CLI::Range(1, 1'000'000))
+      ->excludes("TEXT");
   app.add_option("--size", bytes, "Bytes in each of those")->check(CLI::Range(0, 1 << 20))->capture_default_str();
-  app.add_option("--timeout", timeout, "Give up after so many seconds")->check(CLI::Range(0.001, 86400.0))
+  app.add_option("--timeout", timeout, "Give up after so many seconds")
+      ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   const auto address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
@@ -72,7 +77,9 @@ int main(int argc, char** argv) try {
   if (texts.empty()) texts = {"hello"};
 
   // All that is asked for may wait to be sent.
-  snowfox::LoopManager loop({.watermarks = {.hard_limit = (texts.size() + 1) * (bytes + snowfox::CorrelationId::kMaxBytes + 64) + (64U << 20)}});
+  snowfox::LoopManager loop(
+      {.watermarks = {.hard_limit =
+                          (texts.size() + 1) * (bytes + snowfox::CorrelationId::kMaxBytes + 64) + (64U << 20)}});
   snowfox::PromiseKeeper keeper(loop, {.default_deadline = deadline});
   snowfox::ProtoBufProtocol<Envelope> protocol([&](snowfox::MessageEvent<Envelope>& answer) {
     keeper.fulfill<Envelope>(answer.correlation_id(), std::move(answer.message()));

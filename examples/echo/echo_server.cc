@@ -1,10 +1,10 @@
 // echo_server (--tcp [HOST:]PORT | --unix PATH): sends each message back to whoever sent it, until SIGINT or SIGTERM.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <CLI/CLI.hpp>
 
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/sources/listener_source.h>

@@ -19,8 +19,8 @@ namespace snowfox {
 
 class LoopManager;
 
-/// How much may wait in a drain, in bytes, and for how long. `high` and `low` are the loop's to act on; the other two are
-/// the drain's own, as StreamDrain does.
+/// How much may wait in a drain, in bytes, and for how long. `high` and `low` are the loop's to act on; the other two
+/// are the drain's own, as StreamDrain does.
 struct Watermarks {
   std::size_t high = 1U << 20;         ///< above: the sources bound to the drain are paused
   std::size_t low = 256U << 10;        ///< at or below: they are resumed

@@ -15,8 +15,8 @@ class LoopManager;
 /// Where events come from. When something has happened the source says so with ready(); the loop then calls parse()
 /// until it gives null or its share of the turn is used up, and handles each event before it asks for the next.
 ///
-/// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the loop
-/// does, by LoopManager::add.
+/// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the
+/// loop does, by LoopManager::add.
 class EventSource : public ListNode<EventSource> {
  public:
   virtual ~EventSource();
@@ -76,10 +76,10 @@ class EventSource : public ListNode<EventSource> {
   LoopManager& loop_;
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
-  bool ready_ = false;             // has something, though it may be paused
-  bool pause_announced_ = false;   // what on_pause_changed() was told last
-  bool pause_listed_ = false;      // is to be told at the end of the turn
-  bool owned_ = false;             // by the loop
+  bool ready_ = false;            // has something, though it may be paused
+  bool pause_announced_ = false;  // what on_pause_changed() was told last
+  bool pause_listed_ = false;     // is to be told at the end of the turn
+  bool owned_ = false;            // by the loop
   bool background_ = false;
   bool last_words_ = false;  // no pause counts any more
 };
