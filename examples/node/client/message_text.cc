@@ -22,21 +22,6 @@ std::vector<const FieldDescriptor*> fields_in_order(const Message& message) {
   return fields;
 }
 
-void append_json_string(std::string& json, std::string_view text) {
-  json += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      json += '\\';
-      json += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      json += c;
-    }
-  }
-  json += '"';
-}
-
 /// A field that is no message; the element `index` of one that is repeated.
 std::string scalar_text(const Message& message, const FieldDescriptor& field, int index) {
   const auto& in = *message.GetReflection();
@@ -73,7 +58,7 @@ void append_json_value(std::string& json, const Message& message, const FieldDes
   } else if (is_number(field)) {
     json += scalar_text(message, field, index);
   } else {
-    append_json_string(json, scalar_text(message, field, index));
+    json += json_string(scalar_text(message, field, index));
   }
 }
 
@@ -84,8 +69,7 @@ void append_json(std::string& json, const Message& message) {
     // Of messages only those that are there; of the rest all, so that a reader finds each.
     if (field->has_presence() && !in.HasField(message, field)) continue;
     if (json.back() != '{') json += ',';
-    append_json_string(json, field->name());
-    json += ':';
+    json += json_string(field->name()) + ':';
     if (!field->is_repeated()) {
       append_json_value(json, message, *field, 0);
       continue;
@@ -142,6 +126,21 @@ std::string to_json(const Message& message) {
   std::string json;
   append_json(json, message);
   return json;
+}
+
+std::string json_string(std::string_view text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      json += '\\';
+      json += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      json += c;
+    }
+  }
+  return json + '"';
 }
 
 std::string to_text(const public_api::NodeInfoResponse& info) {

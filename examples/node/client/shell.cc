@@ -28,10 +28,8 @@ std::vector<std::string> complete(std::string_view word, std::string_view line) 
   std::vector<std::string> candidates;
   // Only what begins the line: nothing that is understood takes anything but true or false.
   if (line.size() != word.size()) return candidates;
-  for (const std::string_view name : call_names()) {
-    if (!name.starts_with(word)) continue;
-    const bool call = name.find('.') != std::string_view::npos;
-    candidates.push_back(std::string(name) + (call ? "()" : ""));
+  for (CallForm& form : call_forms()) {
+    if (form.written.starts_with(word)) candidates.push_back(std::move(form.written));
   }
   return candidates;
 }
