@@ -180,6 +180,30 @@ TEST_F(NodeClientTest, PromptsOnATerminal) {
 
 // --- what goes wrong ---
 
+// Goal: who gives the answer of a new call a code that is not called an answer learns it at the first try.
+TEST_F(NodeClientTest, SaysThatAnAnswersCodeIsNotCalledOne) {
+  const Descriptor listener = Io::system().listen(Address::unix_socket(path("node.sock")), {});
+  Program asking = client_program({"--socket", path("node.sock"), "--eval", "node.status()"});
+  pollfd readable{listener.get(), POLLIN, 0};
+  ASSERT_EQ(poll(&readable, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())), 1);
+  Address peer;
+  RawClient node(Descriptor(Io::system(), Io::system().accept(listener.get(), peer)));
+  auto introduction = node.receive();
+  ASSERT_TRUE(introduction);
+  auto answer = node.make(public_api::INTRODUCE_RESPONSE, introduction->correlation_id());
+  answer.mutable_introduce_response()->set_client_id("client-1");
+  node.send(answer);
+  const auto request = node.receive();
+  ASSERT_TRUE(request);
+  auto wrong = node.make(public_api::RELOAD, request->correlation_id());
+  wrong.mutable_reload();
+  node.send(wrong);
+  EXPECT_EQ(asking.wait(), 1);
+  EXPECT_EQ(asking.error(),
+            "snow-fox-client: node.status(): code 16 (RELOAD) is no answer: only ACK, ERROR and what ends in _RESPONSE "
+            "is one\n");
+}
+
 TEST_F(NodeClientTest, SaysWithinASecondThatThereIsNoNode) {
   Descriptor closed = Io::system().listen(Address::parse("tcp:127.0.0.1:0"), {});
   const std::string tcp = Io::system().local_address(closed.get()).str();

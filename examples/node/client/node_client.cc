@@ -25,9 +25,7 @@ NodeClient::NodeClient(LoopManager& loop, const Address& address, Duration timeo
       address_(address),
       timeout_(timeout),
       link_(
-          loop, "node", [](MessageEvent<Message>& request) {
-            request.answer(make_refusal<Message>(request.correlation_id(), not_a_request(request.message())));
-          },
+          loop, "node", [this](MessageEvent<Message>& unasked) { receive(unasked); },
           [this, on_lost = std::move(on_lost)](std::error_code reason) {
             if (std::exchange(ids_, std::nullopt)) on_lost(reason);
           },
@@ -72,6 +70,17 @@ Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
     if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
     return std::move(answer);
   });
+}
+
+// The node asks its clients nothing, so what comes under the id of a request is its answer, whatever its code is
+// called.
+void NodeClient::receive(MessageEvent<Message>& unasked) {
+  const public_api::Code code = unasked.message().code();
+  const std::runtime_error reason(
+      fmt::format("code {} ({}) is no answer: only ACK, ERROR and what ends in _RESPONSE is one",
+                  static_cast<int>(code), public_api::Code_Name(code)));
+  if (link_.reject(unasked.correlation_id(), std::make_exception_ptr(reason))) return;
+  unasked.answer(make_refusal<Message>(unasked.correlation_id(), not_a_request(unasked.message())));
 }
 
 std::string tell(const std::exception_ptr& error, Duration timeout) {

@@ -39,6 +39,7 @@ class NodeClient {
   Promise<Message> ask(const Call& call);
 
  private:
+  void receive(MessageEvent<Message>& unasked);
   Promise<void> introduce();
 
   LoopManager& loop_;
