@@ -1,6 +1,7 @@
 // echo_ping (--tcp [HOST:]PORT | --unix PATH): asks an echo server once a second, as ping does a host, and tells how
 // long each answer took. A libuv program like many: its timer, its signals and its loop are libuv's. SnowFox runs
-// inside that loop and does the talking.
+// inside that loop and does the talking. Exit code 0 if all was answered, 1 if not, 2 for a mistake on the command
+// line.
 #include <uv.h>
 #include <fmt/format.h>
 
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <CLI/CLI.hpp>
 
@@ -151,7 +153,7 @@ class Ping {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  CLI::App app("Asks an echo server once a second and tells how long each answer took, until SIGINT.");
+  CLI::App app("Asks an echo server once a second and tells how long each answer took, until SIGINT.", "echo_ping");
   Options options;
   std::string tcp, path;
   auto* where = app.add_option_group("address")->require_option(1);
@@ -161,8 +163,15 @@ int main(int argc, char** argv) try {
   app.add_option("-i,--interval", options.interval, "Seconds between them")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  options.address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+  try {
+    app.parse(argc, argv);
+    options.address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::invalid_argument& error) {
+    fmt::print(stderr, "echo_ping: {}\n", error.what());
+    return 2;
+  }
 
   Host host;
   Ping ping(host, options);
