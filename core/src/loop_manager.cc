@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
 
 namespace snowfox {
@@ -77,6 +78,7 @@ LoopManager::LoopManager(LoopOptions options)
       log_(*own_log_),
       io_(Io::system()),
       poller_(std::make_unique<UvPoller>()),
+      ids_(options.id_seed ? CorrelationIdGenerator(*options.id_seed) : CorrelationIdGenerator()),
       timers_(poller_->now()),
       null_drain_(std::make_unique<NullDrain>(*this)),
       last_coarse_(poller_->coarse_now()),
@@ -87,6 +89,7 @@ LoopManager::LoopManager(std::unique_ptr<Poller> poller, Io& io, Log& log, LoopO
       log_(log),
       io_(io),
       poller_(std::move(poller)),
+      ids_(options.id_seed ? CorrelationIdGenerator(*options.id_seed) : CorrelationIdGenerator()),
       timers_(poller_->now()),
       null_drain_(std::make_unique<NullDrain>(*this)),
       last_coarse_(poller_->coarse_now()),
@@ -151,9 +154,9 @@ void LoopManager::remove(SourceId id) noexcept {
 void LoopManager::remove(DrainId id) noexcept {
   EventDrain* found = drain(id);
   if (found == nullptr) return;
-  counters_.dropped_bytes += found->pending_bytes();
   detach_drain(*found);
   found->on_removed();
+  found->dropped();
   if (found->owned_) dead_drains_.push_back(found);
 }
 
@@ -166,11 +169,53 @@ void LoopManager::bury() noexcept {
   }
 }
 
+Audit LoopManager::audit() {
+  Audit audit;
+  std::uint64_t pending = 0;
+  std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
+  for (const auto& slot : drains_.slots) {
+    EventDrain* drain = slot.item;
+    if (drain == nullptr) continue;
+    pending += drain->pending_bytes_;
+    if (drain->pending_bytes_ > drain->watermarks_->high) {
+      audit.expect(drain->congested_, drain->name() + " is above its high watermark and does not say so");
+    }
+    if (!drain->congested_) continue;
+    audit.expect(drain->pending_bytes_ > drain->watermarks_->low || drain->linked(),
+                 drain->name() + " is at its low watermark and still pauses its sources");
+    const auto paused_by_it = [&](SourceId id) {
+      if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
+    };
+    paused_by_it(drain->bound_);
+    if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
+  }
+  audit.expect(counters_.enqueued_bytes == counters_.flushed_bytes + counters_.dropped_bytes + pending,
+               "of " + std::to_string(counters_.enqueued_bytes) + " bytes enqueued " +
+                   std::to_string(counters_.flushed_bytes) + " were flushed, " +
+                   std::to_string(counters_.dropped_bytes) + " dropped, " + std::to_string(pending) + " are pending");
+  audit.expect(counters_.settled_twice == 0, "a promise was settled twice");
+  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
+    EventSource* source = sources_.slots[i].item;
+    if (source == nullptr) continue;
+    audit.expect(source->drain_pauses_ == drain_pauses[i],
+                 source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
+                     std::to_string(drain_pauses[i]) + " are congested");
+    audit.expect(source->pauses_ >= source->drain_pauses_, source->name() + " was resumed more often than paused");
+    audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
+                 source->name() + " is ready and nobody will ask it");
+    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
+                 source->name() + " was not told whether it is paused");
+  }
+  lifecycle_.audit(audit);
+  return audit;
+}
+
 // --- who has something ---
 
 void LoopManager::source_ready(EventSource& source) noexcept {
   if (source.ready_ || source.id_ == kNoSource) return;
   source.ready_ = true;
+  if (SNOWFOX_MUTANT(LostWakeUp)) return;
   if (!source.paused() && !source.linked()) ready_.push_back(source);
 }
 

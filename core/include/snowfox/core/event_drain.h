@@ -78,8 +78,12 @@ class EventDrain : public ListNode<EventDrain> {
 
   /// More waits than before: to be flushed at the end of the turn.
   void added(std::size_t bytes) noexcept;
-  /// Less waits than before.
-  void removed(std::size_t bytes) noexcept { pending_bytes_ -= bytes; }
+  /// So much of what waited was written.
+  void removed(std::size_t bytes) noexcept;
+  /// What waits will never be written.
+  void dropped() noexcept;
+  /// So much was to be enqueued and is not taken.
+  void refused(std::size_t bytes) noexcept;
 
  private:
   friend class Channel;
