@@ -174,37 +174,40 @@ Audit LoopManager::audit() {
   std::uint64_t pending = 0;
   std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
   for (const auto& slot : drains_.slots) {
-    EventDrain* drain = slot.item;
+    const EventDrain* drain = slot.item;
     if (drain == nullptr) continue;
     pending += drain->pending_bytes_;
-    if (drain->pending_bytes_ > drain->watermarks_->high) {
-      audit.expect(drain->congested_, drain->name() + " is above its high watermark and does not say so");
-    }
+    audit.expect(drain->congested_ || drain->pending_bytes_ <= drain->watermarks_->high,
+                 [&] { return drain->name() + " is above its high watermark and does not say so"; });
     if (!drain->congested_) continue;
     audit.expect(drain->pending_bytes_ > drain->watermarks_->low || drain->linked(),
-                 drain->name() + " is at its low watermark and still pauses its sources");
+                 [&] { return drain->name() + " is at its low watermark and still pauses its sources"; });
     const auto paused_by_it = [&](SourceId id) {
       if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
     };
     paused_by_it(drain->bound_);
     if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
   }
-  audit.expect(counters_.enqueued_bytes == counters_.flushed_bytes + counters_.dropped_bytes + pending,
-               "of " + std::to_string(counters_.enqueued_bytes) + " bytes enqueued " +
-                   std::to_string(counters_.flushed_bytes) + " were flushed, " +
-                   std::to_string(counters_.dropped_bytes) + " dropped, " + std::to_string(pending) + " are pending");
-  audit.expect(counters_.settled_twice == 0, "a promise was settled twice");
+  const LoopCounters& n = counters_;
+  audit.expect(n.enqueued_bytes == n.flushed_bytes + n.dropped_bytes + pending, [&] {
+    return "of " + std::to_string(n.enqueued_bytes) + " bytes enqueued " + std::to_string(n.flushed_bytes) +
+           " were flushed, " + std::to_string(n.dropped_bytes) + " dropped, " + std::to_string(pending) +
+           " are pending";
+  });
+  audit.expect(n.settled_twice == 0, "a promise was settled twice");
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    EventSource* source = sources_.slots[i].item;
+    const EventSource* source = sources_.slots[i].item;
     if (source == nullptr) continue;
-    audit.expect(source->drain_pauses_ == drain_pauses[i],
-                 source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
-                     std::to_string(drain_pauses[i]) + " are congested");
-    audit.expect(source->pauses_ >= source->drain_pauses_, source->name() + " was resumed more often than paused");
+    audit.expect(source->drain_pauses_ == drain_pauses[i], [&] {
+      return source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
+             std::to_string(drain_pauses[i]) + " are congested";
+    });
+    audit.expect(source->pauses_ >= source->drain_pauses_,
+                 [&] { return source->name() + " was resumed more often than paused"; });
     audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
-                 source->name() + " is ready and nobody will ask it");
+                 [&] { return source->name() + " is ready and nobody will ask it"; });
     audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
-                 source->name() + " was not told whether it is paused");
+                 [&] { return source->name() + " was not told whether it is paused"; });
   }
   lifecycle_.audit(audit);
   return audit;

@@ -50,10 +50,11 @@ PromiseKeeper::PromiseKeeper(LoopManager& loop, PromiseKeeperOptions options)
       on_exit_(loop.lifecycle().process_exit.add([this](LoopManager&, int) { reject_all(); })),
       on_audit_(loop.lifecycle().audit.add([this](Audit& audit) {
         const PromiseKeeperCounters& n = counters_;
-        audit.expect(n.kept == n.fulfilled + n.rejected + n.timed_out + n.dropped + kept_.size(),
-                     "a keeper has taken " + std::to_string(n.kept) + " promises and can account for " +
-                         std::to_string(n.fulfilled + n.rejected + n.timed_out + n.dropped) + " and " +
-                         std::to_string(kept_.size()) + " that it has");
+        const std::uint64_t ended = n.fulfilled + n.rejected + n.timed_out + n.dropped;
+        audit.expect(n.kept == ended + kept_.size(), [&] {
+          return "a keeper has taken " + std::to_string(n.kept) + " promises; " + std::to_string(ended) +
+                 " have ended and it has " + std::to_string(kept_.size());
+        });
       })) {}
 
 PromiseKeeper::~PromiseKeeper() { reject_all(); }

@@ -230,6 +230,10 @@ void Process::State::finish(int code) {
   world.trace("finish", pid, code);
   world.program_runs = true;
   program.reset();
+  if (loop) {
+    const Audit audit = loop->audit();
+    if (!audit.findings().empty()) world.broken(*this, audit.findings().front());
+  }
   loop.reset();
   world.program_runs = false;
   for (const auto& [fd, object] : kernel.table) {

@@ -39,9 +39,9 @@ class Simulation::World final : public FaultChooser {
   std::uint64_t hash = 0xcbf29ce484222325;
   std::uint64_t steps = 0;
   pid_t next_pid = 100;
+  std::deque<std::string> log;
   std::vector<std::unique_ptr<Host, void (*)(Host*)>> hosts;
   std::vector<std::unique_ptr<Process, void (*)(Process*)>> processes;
-  std::deque<std::string> log;
   std::array<std::uint64_t, kFaultPoints> fired{};
   bool program_runs = false;  // something of a process's does
 
@@ -116,12 +116,12 @@ struct Process::State final : LogSink {
   pid_t parent = 1;
   std::vector<std::string> arguments;
   Kernel kernel;
+  std::deque<std::string> lines;
   Log log;
   std::unique_ptr<LoopManager> loop;
   SimulatedPoller* poller = nullptr;  // the loop's
   std::shared_ptr<void> program;
   std::optional<int> exit_code;
-  std::deque<std::string> lines;
   bool dead = false;      // nothing that it does has an effect any more
   bool stopped = false;   // by SIGSTOP
   bool waiting = false;   // inside a wait() of its own

@@ -100,11 +100,14 @@ class EchoClient {
           keeper_.fulfill<Envelope>(answer.correlation_id(), std::move(answer.message()));
         }),
         keeper_(loop_, {.default_deadline = 5s}) {
+    auto [promise, resolver] = make_promise<void>(loop_);
+    finished_ = std::move(promise);
+    finish_ = std::move(resolver);
     protocol_.on_closed = [this](SourceId source, std::error_code reason) { closed(source, reason); };
     connect();
   }
 
-  bool done() const noexcept { return left_ == 0 && pending_ == 0; }
+  bool done() const noexcept { return finished_.settled(); }
   int answered() const noexcept { return answered_; }
   int rejected() const noexcept { return rejected_; }
   /// What was answered wrongly; empty if nothing was.
@@ -113,7 +116,7 @@ class EchoClient {
  private:
   void connect() {
     connector_.reset();
-    if (left_ == 0) return;
+    if (left_ == 0) return ask();
     try {
       connector_ = std::make_unique<ConnectorSource>(
           loop_, address_, 2s, [this](std::error_code error, const ChannelRef& channel) { connected(error, channel); });
@@ -167,7 +170,8 @@ class EchoClient {
         --pending_;
       }
     }
-    if (done()) {
+    if (left_ == 0 && pending_ == 0) {
+      if (finish_.wanted()) finish_.resolve();
       loop_.remove(connection_.source);
       loop_.remove(connection_.drain);
       connection_ = {kNoSource, kNoDrain};
@@ -184,6 +188,8 @@ class EchoClient {
   std::unique_ptr<ConnectorSource> connector_;
   ProtoBufConnection connection_{kNoSource, kNoDrain};
   Promise<void> again_;
+  Promise<void> finished_;
+  Resolver<void> finish_;
   int pending_ = 0;
   int answered_ = 0;
   int rejected_ = 0;

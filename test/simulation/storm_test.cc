@@ -44,6 +44,11 @@ std::uint64_t storm(std::uint64_t seed, const Faults& faults, Mutant mutant = Mu
   require(world.simulation.run_until([&] { return !world.server->running(); }, 60s),
           "the server does not end\n" + world.simulation.description());
   require(world.server->exit_code() == 0, "the server did not end in order");
+  for (Process* client : world.asking) client->signal(SIGTERM);
+  world.simulation.run_for(1s);
+  for (Process* client : world.asking) {
+    require(client->exit_code() == 0 || client->said("the program cannot start"), "a client did not end in order");
+  }
   return world.simulation.trace_hash();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,11 @@ class Audit {
  public:
   void expect(bool holds, std::string_view otherwise) {
     if (!holds) findings_.emplace_back(otherwise);
+  }
+  /// `otherwise` makes the text, only if it is needed.
+  template <std::invocable F>
+  void expect(bool holds, F&& otherwise) {
+    if (!holds) findings_.push_back(otherwise());
   }
   /// What must hold and does not; empty if all is well.
   const std::vector<std::string>& findings() const noexcept { return findings_; }
