@@ -18,14 +18,18 @@ inline std::size_t descriptors_of(pid_t pid) {
   return error ? 0 : static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-/// How much memory the process holds; 0 if that cannot be told.
-inline std::size_t resident_bytes(pid_t pid) {
+/// A size that /proc/PID/status tells; 0 if there is none.
+inline std::size_t status_bytes(pid_t pid, const std::string& name) {
   std::ifstream status("/proc/" + std::to_string(pid) + "/status");
   for (std::string word; status >> word;) {
     std::size_t kilobytes = 0;
-    if (word == "VmRSS:" && status >> kilobytes) return kilobytes * 1024;
+    if (word == name + ":" && status >> kilobytes) return kilobytes * 1024;
   }
   return 0;
 }
+/// How much memory the process holds.
+inline std::size_t resident_bytes(pid_t pid) { return status_bytes(pid, "VmRSS"); }
+/// How much it has ever held.
+inline std::size_t peak_resident_bytes(pid_t pid) { return status_bytes(pid, "VmHWM"); }
 
 }  // namespace snowfox
