@@ -1,8 +1,10 @@
 #include <snowfox/core/io.h>
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -133,6 +135,13 @@ class SystemIo final : public Io {
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     return {error, std::system_category()};
   }
+  std::size_t undelivered_bytes(int fd) noexcept override {
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP) return 0;
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+  }
   void shutdown_write(int fd) noexcept override { ::shutdown(fd, SHUT_WR); }
   void close(int fd) noexcept override { ::close(fd); }
 
@@ -201,8 +210,8 @@ class SystemIo final : public Io {
   }
 
  private:
-  // A socket file stays when its process dies without removing it. Connecting tells whether anybody listens: only a file
-  // that is a socket and refuses is removed.
+  // A socket file stays when its process dies without removing it. Connecting tells whether anybody listens: only a
+  // file that is a socket and refuses is removed.
   void bind_unix(int fd, const Address& address, const ListenOptions& options, const std::string& what) {
     const std::string path(address.path());
     // bind(2) gives the file the socket's own mode less the umask (unix(7)): there is no moment at which others may
@@ -217,7 +226,7 @@ class SystemIo final : public Io {
   }
 
   bool remove_stale(const Address& address, const std::string& path) noexcept {
-    struct stat status{};
+    struct stat status {};
     if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT;
     if (!S_ISSOCK(status.st_mode)) {
       errno = EADDRINUSE;

@@ -17,6 +17,8 @@ constexpr std::string_view kComponent = "loop";
 /// So many timers expire, and so many continuations run, before events have their turn again.
 constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
+/// When the loop ends, so often it looks whether what was sent has arrived.
+constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 
 std::error_code code_of(const std::exception_ptr& error) noexcept {
   try {
@@ -411,6 +413,11 @@ bool LoopManager::all_flushed() const noexcept {
                      [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
 }
 
+bool LoopManager::all_delivered() const noexcept {
+  return std::all_of(drains_.slots.begin(), drains_.slots.end(),
+                     [](const auto& slot) { return slot.item == nullptr || slot.item->delivered(); });
+}
+
 bool LoopManager::anything_to_wait_for() noexcept {
   return sources_.count > background_sources_ || holds_ != 0 || timers_.next() != kNever || !all_flushed();
 }
@@ -448,7 +455,7 @@ int LoopManager::run() {
   last_coarse_ = last_poll_ = poller_->coarse_now();
   while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
   announce_stop();
-  while (!finished()) poll(work_left() ? TimePoint::min() : flush_deadline_);
+  while (!finished()) poll(next_look_at_end());
   return exit_code_;
 }
 
@@ -466,9 +473,10 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !deferred_.empty()) run_deferred();
   hush_ready();
   end_turn();
-  const bool done = deferred_.empty() && all_flushed();
+  const bool done = deferred_.empty() && all_delivered();
   if (!aborted_ && !done && now() < flush_deadline_) return false;
-  if (!aborted_ && !all_flushed()) log_.warning(kComponent, "ended with output that its readers did not take in time");
+  if (!aborted_ && !all_delivered())
+    log_.warning(kComponent, "ended with output that its readers did not take in time");
   for (const SourceId id : std::exchange(hushed_, {})) {
     EventSource* found = source(id);
     if (found == nullptr) continue;
@@ -477,6 +485,12 @@ bool LoopManager::finished() noexcept {
   }
   end_turn();
   return true;
+}
+
+// That something has arrived at the other end no descriptor tells: it must be asked.
+TimePoint LoopManager::next_look_at_end() const noexcept {
+  if (work_left()) return TimePoint::min();
+  return all_flushed() ? std::min(flush_deadline_, deadline_after(now(), kDeliveryCheck)) : flush_deadline_;
 }
 
 // Nobody is asked for events any more: a descriptor that can be read must not end each wait at once.
@@ -533,7 +547,7 @@ TimePoint LoopManager::driven_turn() noexcept {
       return kNever;
     }
     poller_->set_active(true);
-    return work_left() ? TimePoint::min() : flush_deadline_;
+    return next_look_at_end();
   }
   poller_->set_active(anything_to_wait_for());
   return work_left() ? TimePoint::min() : timers_.next();
@@ -598,8 +612,8 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
 }
 
 void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept try {
-  log_.error(kComponent, message,
-             {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}}, event.correlation_id());
+  log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
+             event.correlation_id());
 } catch (...) {
 }
 
@@ -620,7 +634,10 @@ std::vector<LoopManager::Waiting> LoopManager::waiting() const {
   }
   for (const auto& slot : drains_.slots) {
     if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
-    all.push_back({slot.item->name(), slot.item->congested() ? "congested" : slot.item->empty() ? "empty" : "pending",
+    all.push_back({slot.item->name(),
+                   slot.item->congested() ? "congested"
+                   : slot.item->empty()   ? "empty"
+                                          : "pending",
                    slot.item->pending_bytes()});
   }
   return all;

@@ -187,4 +187,9 @@ bool StreamDrain::flush() {
   return true;
 }
 
+bool StreamDrain::delivered() const noexcept {
+  if (!empty()) return false;
+  return !channel_ || !socket_ || flushed_bytes_ == 0 || channel_->io().undelivered_bytes(channel_->fd()) == 0;
+}
+
 }  // namespace snowfox

@@ -204,6 +204,8 @@ class RawClient {
   explicit RawClient(const Address& address) : socket_(connect_to(address)) {}
 
   int fd() const { return socket_.get(); }
+  /// For who goes on alone.
+  Descriptor take_socket() { return std::move(socket_); }
   static std::string frame(const Message& message) {
     const std::string body = message.SerializeAsString();
     const auto size = static_cast<std::uint32_t>(body.size());

@@ -17,6 +17,7 @@ class PassingIo : public Io {
   }
   int connect(const Address& address) override { return system().connect(address); }
   std::error_code connect_result(int fd) override { return system().connect_result(fd); }
+  std::size_t undelivered_bytes(int fd) noexcept override { return system().undelivered_bytes(fd); }
   void shutdown_write(int fd) noexcept override { system().shutdown_write(fd); }
   void close(int fd) noexcept override { system().close(fd); }
   Address local_address(int fd) override { return system().local_address(fd); }

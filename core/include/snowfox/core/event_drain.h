@@ -49,6 +49,10 @@ class EventDrain : public ListNode<EventDrain> {
   /// again, normally by watching its channel for writability.
   virtual bool flush() = 0;
 
+  /// Nothing is left to write, and what was written would outlive the closing of its descriptor. The loop does not end
+  /// before, within LoopOptions::flush_timeout.
+  virtual bool delivered() const noexcept { return empty(); }
+
   /// The descriptor it writes to, or -1 if it does not write to one.
   virtual int fd() const noexcept { return -1; }
   /// What status and log lines call it. Made when asked for.

@@ -77,6 +77,9 @@ class Io {
   virtual int connect(const Address& address) = 0;
   /// How a connection under way ended: no error if it stands.
   virtual std::error_code connect_result(int fd) = 0;
+  /// How much of what was sent over TCP the peer's system has not got: closing with something unread still on our side
+  /// would destroy it. 0 for all that is not TCP, where sent is delivered.
+  virtual std::size_t undelivered_bytes(int) noexcept { return 0; }
   /// Says that nothing more will be sent.
   virtual void shutdown_write(int fd) noexcept = 0;
   virtual void close(int fd) noexcept = 0;

@@ -35,7 +35,7 @@ struct LoopOptions {
   Duration time_per_turn = std::chrono::milliseconds(5);
   /// A handler that takes longer is reported. kNever - as a duration, Duration::max() - for none.
   Duration slow_handler = std::chrono::milliseconds(50);
-  /// After CleanExit, how long drains may take to become empty.
+  /// After CleanExit, how long drains may take to become empty, and what they wrote to arrive.
   Duration flush_timeout = std::chrono::seconds(5);
   /// What the loop's correlation ids begin with; unset: random bits of the system's.
   std::optional<std::uint64_t> id_seed{};
@@ -250,6 +250,7 @@ class LoopManager {
   bool work_left() const noexcept;
   bool anything_to_wait_for() noexcept;
   bool all_flushed() const noexcept;
+  bool all_delivered() const noexcept;
   TimePoint driven_turn() noexcept;
   void handle(Event& event) noexcept;
   void rescue(Event& event, const std::exception_ptr& error) noexcept;
@@ -258,6 +259,7 @@ class LoopManager {
   void report_slow(const Event& event, Duration took) noexcept;
   void announce_stop() noexcept;
   bool finished() noexcept;
+  TimePoint next_look_at_end() const noexcept;
   void hush_ready() noexcept;
   void bury() noexcept;
 
