@@ -1,9 +1,11 @@
 #include <snowfox/context/scope_switch.h>
 
 #include <cassert>
+#include <new>
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/fault_point.h>
 
 namespace snowfox {
 namespace {
@@ -56,6 +58,7 @@ ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const B
     retired_.reserve(retired_.size() + 1);
     DynamicScopeBuilder builder(statics_, metadata, scope_.get());
     build(builder);
+    if (SNOWFOX_FAULT(ReloadBuild)) throw std::bad_alloc();
     builder.prepare();
     const DynamicScopeBuilder::Changes changes = builder.changes();
     ReloadResult result{ReloadResult::Outcome::Changed, before, metadata.version, std::nullopt};

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include <snowfox/core/fault_point.h>
+
 namespace snowfox {
 namespace {
 
@@ -30,6 +32,7 @@ BufferPool::~BufferPool() {
 }
 
 Buffer* BufferPool::lend(std::size_t bytes) {
+  if (SNOWFOX_FAULT(BufferLend)) throw std::bad_alloc();
   const std::size_t wanted = bytes + sizeof(Buffer);
   const std::size_t index = shelf_of(wanted);
   const std::size_t block = index == kNoShelf ? wanted : kSizes[index];

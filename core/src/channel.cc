@@ -1,12 +1,16 @@
 #include <snowfox/core/channel.h>
 
+#include <cerrno>
+
 #include <snowfox/core/event_drain.h>
 #include <snowfox/core/event_source.h>
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
 namespace snowfox {
 
 std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor descriptor) {
+  if (SNOWFOX_FAULT(ChannelMake)) throw std::system_error(ENOMEM, std::system_category(), "watch a descriptor");
   return std::shared_ptr<Channel>(new Channel(loop, std::move(descriptor)));
 }
 
@@ -14,7 +18,9 @@ Channel::Channel(LoopManager& loop, Descriptor descriptor)
     : descriptor_(std::move(descriptor)), handle_(loop.poller().watch(descriptor_.get(), *this)) {}
 
 Channel::~Channel() {
+  if (SNOWFOX_MUTANT(StaleWatch)) descriptor_.reset();
   handle_.reset();
+  if (SNOWFOX_MUTANT(LeakedDescriptor)) static_cast<void>(descriptor_.release());
   descriptor_.reset();
   if (!count_) return;
   --count_->open;
@@ -43,7 +49,7 @@ void Channel::on_poll(bool readable, bool writable) noexcept {
 
 bool Channel::set(bool read, bool write) noexcept {
   if (read == want_read_ && write == want_write_) return true;
-  if (!handle_) return false;
+  if (!handle_ || SNOWFOX_FAULT(ChannelInterest)) return false;
   try {
     handle_->set_interest(read, write);
   } catch (const std::system_error&) {

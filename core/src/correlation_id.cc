@@ -45,6 +45,15 @@ std::uint64_t random_seed() {
   return seed;
 }
 
+namespace {
+
+std::uint64_t& hash_secret() noexcept {
+  static std::uint64_t secret = random_seed() | 1;
+  return secret;
+}
+
+}  // namespace
+
 CorrelationId::CorrelationId(std::string_view text) {
   if (text.empty()) throw std::invalid_argument("a correlation id must not be empty");
   if (text.size() > kMaxBytes) {
@@ -53,10 +62,12 @@ CorrelationId::CorrelationId(std::string_view text) {
   assign(text);
 }
 
+void fix_hash_secret(std::uint64_t secret) noexcept { hash_secret() = secret | 1; }
+
 // Ids come from outside and are keys of hash tables: the secret keeps others from making them collide. The construction
 // is that of wyhash (Wang Yi, https://github.com/wangyi-fudan/wyhash): multiply, fold, repeat.
 std::uint64_t CorrelationId::hash_of(std::string_view text) noexcept {
-  static const std::uint64_t secret = random_seed() | 1;
+  const std::uint64_t secret = hash_secret();
   constexpr std::uint64_t kOdd = 0xa0761d6478bd642f;
   std::uint64_t hash = secret ^ (text.size() * kOdd);
   const char* at = text.data();

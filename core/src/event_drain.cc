@@ -1,7 +1,9 @@
 #include <snowfox/core/event_drain.h>
 
 #include <algorithm>
+#include <utility>
 
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
 namespace snowfox {
@@ -11,7 +13,10 @@ EventDrain::EventDrain(LoopManager& loop, const Watermarks* watermarks)
   loop_.attach_drain(*this);
 }
 
-EventDrain::~EventDrain() { loop_.detach_drain(*this); }
+EventDrain::~EventDrain() {
+  dropped();
+  loop_.detach_drain(*this);
+}
 
 void EventDrain::bind(SourceId source) {
   if (bound_ == source) return;
@@ -24,7 +29,7 @@ void EventDrain::bind(SourceId source) {
     more_bound_->push_back(source);
   }
   if (!congested_) return;
-  if (EventSource* bound = loop_.source(source)) bound->pause();
+  if (EventSource* bound = loop_.source(source)) bound->pause_for_drain();
 }
 
 void EventDrain::unbind(SourceId source) noexcept {
@@ -36,25 +41,39 @@ void EventDrain::unbind(SourceId source) noexcept {
     was_bound = std::erase(*more_bound_, source) != 0;
   }
   if (!was_bound || !congested_) return;
-  if (EventSource* bound = loop_.source(source)) bound->resume();
+  if (EventSource* bound = loop_.source(source)) bound->resume_for_drain();
 }
 
 void EventDrain::added(std::size_t bytes) noexcept {
   pending_bytes_ += bytes;
+  loop_.counters().enqueued_bytes += bytes;
   loop_.lifecycle().drain_enqueue(*this, bytes);
   loop_.drain_dirty(*this);
   if (pending_bytes_ > watermarks_->high && !congested_) set_congested(true);
 }
 
+void EventDrain::removed(std::size_t bytes) noexcept {
+  pending_bytes_ -= bytes;
+  loop_.counters().flushed_bytes += bytes;
+}
+
+void EventDrain::dropped() noexcept { loop_.counters().dropped_bytes += std::exchange(pending_bytes_, 0); }
+
+void EventDrain::refused(std::size_t bytes) noexcept {
+  loop_.counters().enqueued_bytes += bytes;
+  loop_.counters().dropped_bytes += bytes;
+}
+
 void EventDrain::set_congested(bool congested) noexcept {
   congested_ = congested;
+  if (!congested && SNOWFOX_MUTANT(ForgottenResume)) return;
   const auto tell = [&](SourceId id) {
     EventSource* source = loop_.source(id);
     if (source == nullptr) return;
     if (congested) {
-      source->pause();
+      source->pause_for_drain();
     } else {
-      source->resume();
+      source->resume_for_drain();
     }
   };
   tell(bound_);

@@ -1,14 +1,24 @@
 #include <snowfox/core/io.h>
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
 #include <string>
+
+#include <snowfox/core/signal_name.h>
 
 namespace snowfox {
 namespace {
@@ -30,6 +40,26 @@ void no_delay(int fd, int family) noexcept {
   // An answer that waits for the acknowledgement of the one before would be late by up to 40 ms.
   const int on = 1;
   if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// Signals belong to the process, so which of them are taken is known to the process: a bit each.
+std::atomic<std::uint64_t> taken_signals{0};
+
+std::uint64_t bits(const sigset_t& signals) noexcept {
+  std::uint64_t all = 0;
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if (sigismember(&signals, signal) == 1) all |= std::uint64_t{1} << (signal - 1);
+  }
+  return all;
+}
+
+sigset_t set_of(std::uint64_t bits) noexcept {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    if ((bits >> (signal - 1) & 1) != 0) sigaddset(&signals, signal);
+  }
+  return signals;
 }
 
 class SystemIo final : public Io {
@@ -104,6 +134,13 @@ class SystemIo final : public Io {
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     return {error, std::system_category()};
   }
+  std::size_t undelivered_bytes(int fd) noexcept override {
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP) return 0;
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+  }
   void shutdown_write(int fd) noexcept override { ::shutdown(fd, SHUT_WR); }
   void close(int fd) noexcept override { ::close(fd); }
 
@@ -126,6 +163,49 @@ class SystemIo final : public Io {
     socklen_t size = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return std::nullopt;
     return PeerCredentials{peer.pid, peer.uid, peer.gid};
+  }
+
+  Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) override {
+    const std::uint64_t wanted = bits(signals);
+    std::uint64_t others = taken_signals.load();
+    do {
+      if ((others & wanted) != 0) {
+        fail(EBUSY, "another SignalSource waits for " + signal_names(set_of(others & wanted)));
+      }
+    } while (!taken_signals.compare_exchange_weak(others, others | wanted));
+
+    Descriptor descriptor(*this, signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!descriptor) {
+      const int error = errno;
+      taken_signals.fetch_and(~wanted);
+      fail(error, "wait for " + signal_names(signals));
+    }
+    sigset_t before;
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    newly_blocked = set_of(wanted & ~bits(before));
+    return descriptor;
+  }
+  void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept override {
+    pthread_sigmask(SIG_UNBLOCK, &newly_blocked, nullptr);
+    taken_signals.fetch_and(~bits(signals));
+  }
+
+  pid_t process_id() noexcept override { return ::getpid(); }
+  pid_t parent_of(pid_t pid) noexcept override try {
+    if (pid == ::getpid()) return ::getppid();
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    std::getline(file, line);
+    // The second field is the program's name in parentheses, which may itself hold any character (proc(5)).
+    const std::size_t name_end = line.rfind(')');
+    if (name_end == std::string::npos) return 0;
+    std::istringstream rest(line.substr(name_end + 1));
+    char state = '\0';
+    pid_t parent = 0;
+    rest >> state >> parent;
+    return rest ? parent : 0;
+  } catch (const std::exception&) {
+    return 0;
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
 
 namespace snowfox {
@@ -16,6 +17,8 @@ constexpr std::string_view kComponent = "loop";
 /// So many timers expire, and so many continuations run, before events have their turn again.
 constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
+/// When the loop ends, so often it looks whether what was sent has arrived.
+constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 
 std::error_code code_of(const std::exception_ptr& error) noexcept {
   try {
@@ -77,6 +80,7 @@ LoopManager::LoopManager(LoopOptions options)
       log_(*own_log_),
       io_(Io::system()),
       poller_(std::make_unique<UvPoller>()),
+      ids_(options.id_seed ? CorrelationIdGenerator(*options.id_seed) : CorrelationIdGenerator()),
       timers_(poller_->now()),
       null_drain_(std::make_unique<NullDrain>(*this)),
       last_coarse_(poller_->coarse_now()),
@@ -87,6 +91,7 @@ LoopManager::LoopManager(std::unique_ptr<Poller> poller, Io& io, Log& log, LoopO
       log_(log),
       io_(io),
       poller_(std::move(poller)),
+      ids_(options.id_seed ? CorrelationIdGenerator(*options.id_seed) : CorrelationIdGenerator()),
       timers_(poller_->now()),
       null_drain_(std::make_unique<NullDrain>(*this)),
       last_coarse_(poller_->coarse_now()),
@@ -151,9 +156,9 @@ void LoopManager::remove(SourceId id) noexcept {
 void LoopManager::remove(DrainId id) noexcept {
   EventDrain* found = drain(id);
   if (found == nullptr) return;
-  counters_.dropped_bytes += found->pending_bytes();
   detach_drain(*found);
   found->on_removed();
+  found->dropped();
   if (found->owned_) dead_drains_.push_back(found);
 }
 
@@ -166,11 +171,56 @@ void LoopManager::bury() noexcept {
   }
 }
 
+Audit LoopManager::audit() {
+  Audit audit;
+  std::uint64_t pending = 0;
+  std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
+  for (const auto& slot : drains_.slots) {
+    const EventDrain* drain = slot.item;
+    if (drain == nullptr) continue;
+    pending += drain->pending_bytes_;
+    audit.expect(drain->congested_ || drain->pending_bytes_ <= drain->watermarks_->high,
+                 [&] { return drain->name() + " is above its high watermark and does not say so"; });
+    if (!drain->congested_) continue;
+    audit.expect(drain->pending_bytes_ > drain->watermarks_->low || drain->linked(),
+                 [&] { return drain->name() + " is at its low watermark and still pauses its sources"; });
+    const auto paused_by_it = [&](SourceId id) {
+      if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
+    };
+    paused_by_it(drain->bound_);
+    if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
+  }
+  const LoopCounters& n = counters_;
+  audit.expect(n.enqueued_bytes == n.flushed_bytes + n.dropped_bytes + pending, [&] {
+    return "of " + std::to_string(n.enqueued_bytes) + " bytes enqueued " + std::to_string(n.flushed_bytes) +
+           " were flushed, " + std::to_string(n.dropped_bytes) + " dropped, " + std::to_string(pending) +
+           " are pending";
+  });
+  audit.expect(n.settled_twice == 0, "a promise was settled twice");
+  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
+    const EventSource* source = sources_.slots[i].item;
+    if (source == nullptr) continue;
+    audit.expect(source->drain_pauses_ == drain_pauses[i], [&] {
+      return source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
+             std::to_string(drain_pauses[i]) + " are congested";
+    });
+    audit.expect(source->pauses_ >= source->drain_pauses_,
+                 [&] { return source->name() + " was resumed more often than paused"; });
+    audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
+                 [&] { return source->name() + " is ready and nobody will ask it"; });
+    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
+                 [&] { return source->name() + " was not told whether it is paused"; });
+  }
+  lifecycle_.audit(audit);
+  return audit;
+}
+
 // --- who has something ---
 
 void LoopManager::source_ready(EventSource& source) noexcept {
   if (source.ready_ || source.id_ == kNoSource) return;
   source.ready_ = true;
+  if (SNOWFOX_MUTANT(LostWakeUp)) return;
   if (!source.paused() && !source.linked()) ready_.push_back(source);
 }
 
@@ -366,6 +416,11 @@ bool LoopManager::all_flushed() const noexcept {
                      [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
 }
 
+bool LoopManager::all_delivered() const noexcept {
+  return std::all_of(drains_.slots.begin(), drains_.slots.end(),
+                     [](const auto& slot) { return slot.item == nullptr || slot.item->delivered(); });
+}
+
 bool LoopManager::anything_to_wait_for() noexcept {
   return sources_.count > background_sources_ || holds_ != 0 || timers_.next() != kNever || !all_flushed();
 }
@@ -403,7 +458,7 @@ int LoopManager::run() {
   last_coarse_ = last_poll_ = poller_->coarse_now();
   while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
   announce_stop();
-  while (!finished()) poll(work_left() ? TimePoint::min() : flush_deadline_);
+  while (!finished()) poll(next_look_at_end());
   return exit_code_;
 }
 
@@ -421,9 +476,10 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !deferred_.empty()) run_deferred();
   hush_ready();
   end_turn();
-  const bool done = deferred_.empty() && all_flushed();
+  const bool done = deferred_.empty() && all_delivered();
   if (!aborted_ && !done && now() < flush_deadline_) return false;
-  if (!aborted_ && !all_flushed()) log_.warning(kComponent, "ended with output that its readers did not take in time");
+  if (!aborted_ && !all_delivered())
+    log_.warning(kComponent, "ended with output that its readers did not take in time");
   for (const SourceId id : std::exchange(hushed_, {})) {
     EventSource* found = source(id);
     if (found == nullptr) continue;
@@ -432,6 +488,12 @@ bool LoopManager::finished() noexcept {
   }
   end_turn();
   return true;
+}
+
+// That something has arrived at the other end no descriptor tells: it must be asked.
+TimePoint LoopManager::next_look_at_end() const noexcept {
+  if (work_left()) return TimePoint::min();
+  return all_flushed() ? std::min(flush_deadline_, deadline_after(now(), kDeliveryCheck)) : flush_deadline_;
 }
 
 // Nobody is asked for events any more: a descriptor that can be read must not end each wait at once.
@@ -488,7 +550,7 @@ TimePoint LoopManager::driven_turn() noexcept {
       return kNever;
     }
     poller_->set_active(true);
-    return work_left() ? TimePoint::min() : flush_deadline_;
+    return next_look_at_end();
   }
   poller_->set_active(anything_to_wait_for());
   return work_left() ? TimePoint::min() : timers_.next();

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
 namespace snowfox {
@@ -73,7 +74,7 @@ void StreamDrain::clear() noexcept {
     loop().buffers().give_back(buffer);
   }
   last_ = nullptr;
-  removed(pending_bytes());
+  dropped();
 }
 
 void StreamDrain::fail(std::error_code error) noexcept {
@@ -86,7 +87,7 @@ void StreamDrain::fail(std::error_code error) noexcept {
 
 bool StreamDrain::refuses(std::size_t bytes) noexcept {
   if (!overflown_ && channel_ && pending_bytes() + bytes <= watermarks().hard_limit) return false;
-  loop().counters().dropped_bytes += bytes;
+  refused(bytes);
   if (channel_ && !overflown_) {
     overflown_ = true;
     added(0);  // so that flush() ends it
@@ -170,7 +171,7 @@ bool StreamDrain::flush() {
       fail({static_cast<int>(-written), std::system_category()});
       return false;
     }
-    if (written > 0) taken(static_cast<std::size_t>(written));
+    if (written > 0) taken(SNOWFOX_MUTANT(LostBytes) ? bytes : static_cast<std::size_t>(written));
     if (written < static_cast<ssize_t>(bytes)) {
       if (!channel_->watch_write(true)) {
         fail(std::make_error_code(std::errc::io_error));
@@ -184,6 +185,11 @@ bool StreamDrain::flush() {
   if (stall_) stall_->disarm();
   if (channel_) channel_->watch_write(false);
   return true;
+}
+
+bool StreamDrain::delivered() const noexcept {
+  if (!empty()) return false;
+  return !channel_ || !socket_ || flushed_bytes_ == 0 || channel_->io().undelivered_bytes(channel_->fd()) == 0;
 }
 
 }  // namespace snowfox

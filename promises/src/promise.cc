@@ -1,6 +1,7 @@
 #include <snowfox/promises/promise.h>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/fault_point.h>
 
 #include "promise_name.h"
 
@@ -60,8 +61,10 @@ PromiseState* Settlement::begin() {
 void Settlement::finish(PromiseState& state) noexcept {
   settled_ = true;
   id_ = state.id();
-  state_ = nullptr;
-  state.set_producer(nullptr);
+  if (!SNOWFOX_MUTANT(DoubleSettle)) {
+    state_ = nullptr;
+    state.set_producer(nullptr);
+  }
   state.notify();
 }
 

@@ -4,6 +4,9 @@
 
 #include <cstdlib>
 #include <memory>
+#include <new>
+
+#include <snowfox/core/fault_point.h>
 
 #include "promise_name.h"
 
@@ -44,7 +47,15 @@ PromiseKeeper::PromiseKeeper(LoopManager& loop, PromiseKeeperOptions options)
     : loop_(loop),
       options_(options),
       coarse_lag_(loop.poller().coarse_lag()),
-      on_exit_(loop.lifecycle().process_exit.add([this](LoopManager&, int) { reject_all(); })) {}
+      on_exit_(loop.lifecycle().process_exit.add([this](LoopManager&, int) { reject_all(); })),
+      on_audit_(loop.lifecycle().audit.add([this](Audit& audit) {
+        const PromiseKeeperCounters& n = counters_;
+        const std::uint64_t ended = n.fulfilled + n.rejected + n.timed_out + n.dropped;
+        audit.expect(n.kept == ended + kept_.size(), [&] {
+          return "a keeper has taken " + std::to_string(n.kept) + " promises; " + std::to_string(ended) +
+                 " have ended and it has " + std::to_string(kept_.size());
+        });
+      })) {}
 
 PromiseKeeper::~PromiseKeeper() { reject_all(); }
 
@@ -56,6 +67,7 @@ void PromiseKeeper::add(PromiseState& state, const std::type_info& type, Duratio
   if (kept_.size() >= options_.max_kept && kept_.find(id) == nullptr) {
     throw std::system_error(make_error_code(Errc::LimitReached), "keep " + promise_name(id));
   }
+  if (SNOWFOX_FAULT(KeeperKeep)) throw std::bad_alloc();
   const bool exact = deadline < kCoarseFrom;
   const TimePoint now = exact ? loop_.now() : loop_.poller().coarse_now();
   Kept* kept = kept_.insert(id, *this, state, type, now);
@@ -69,6 +81,11 @@ PromiseKeeper::Kept* PromiseKeeper::expect(const CorrelationId& id, const std::t
   if (kept == nullptr) {
     ++counters_.orphans;
     return nullptr;
+  }
+  if (SNOWFOX_MUTANT(WrongAnswer)) {
+    kept_.for_each([&](const CorrelationId&, Kept& other) {
+      if (other.type() == type) kept = &other;
+    });
   }
   if (kept->type() != type) {
     throw std::system_error(

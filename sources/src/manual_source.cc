@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
+
+#include <snowfox/core/fault_point.h>
 
 namespace snowfox {
 
@@ -28,6 +31,7 @@ ManualSource::ManualSource(LoopManager& loop, std::size_t limit) : EventSource(l
 
 bool ManualSource::post(EventRef event) {
   assert(event != nullptr);
+  if (SNOWFOX_FAULT(ManualPost)) throw std::bad_alloc();
   if (std::this_thread::get_id() == thread_) {
     if (size() >= limit_) return false;
     own_.push(std::move(event));

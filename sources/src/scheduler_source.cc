@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cassert>
+#include <new>
 #include <vector>
 
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
 namespace snowfox {
@@ -54,6 +56,7 @@ SchedulerSource::SchedulerSource(LoopManager& loop, Duration period, MakeEvent m
 SchedulerSource::~SchedulerSource() = default;
 
 SchedulerSource::Entry& SchedulerSource::make_entry() {
+  if (SNOWFOX_FAULT(SchedulerAdd)) throw std::bad_alloc();
   if (slab_->free == nullptr) {
     auto block = std::make_unique<std::array<Entry, Slab::kBlock>>();
     const auto first = static_cast<std::uint32_t>(slab_->blocks.size() * Slab::kBlock);

@@ -1,46 +1,17 @@
 #include <snowfox/sources/signal_source.h>
 
 #include <sys/signalfd.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <cstdint>
-#include <cstring>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/core/signal_name.h>
 
 namespace snowfox {
 namespace {
-
-// Signals belong to the process, so which of them are taken is known to the process: a bit each.
-std::atomic<std::uint64_t> taken_signals{0};
-
-std::uint64_t bit(int signal) { return std::uint64_t{1} << (signal - 1); }
-
-std::uint64_t bits(const sigset_t& signals) {
-  std::uint64_t all = 0;
-  for (int signal = 1; signal < NSIG; ++signal) {
-    if (sigismember(&signals, signal) == 1) all |= bit(signal);
-  }
-  return all;
-}
-
-std::string signal_name(int signal) {
-  if (const char* name = sigabbrev_np(signal)) return std::string("SIG") + name;
-  return "signal " + std::to_string(signal);
-}
-
-std::string names(std::uint64_t signals) {
-  std::string all;
-  for (int signal = 1; signal < NSIG; ++signal) {
-    if ((signals & bit(signal)) != 0) all += (all.empty() ? "" : " ") + signal_name(signal);
-  }
-  return all;
-}
 
 bool can_be_waited_for(int signal) {
   for (const int never : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
@@ -62,45 +33,21 @@ sigset_t set_of(const std::vector<int>& signals) {
   return set;
 }
 
-void take(std::uint64_t signals) {
-  std::uint64_t others = taken_signals.load();
-  do {
-    if ((others & signals) != 0) {
-      throw std::system_error(std::make_error_code(std::errc::device_or_resource_busy),
-                              "another SignalSource waits for " + names(others & signals));
-    }
-  } while (!taken_signals.compare_exchange_weak(others, others | signals));
-}
-
-/// Gives signals back unless told to keep them: for a constructor that fails halfway.
-struct GiveBack {
-  std::uint64_t signals;
-  bool keep = false;
-  ~GiveBack() {
-    if (!keep) taken_signals.fetch_and(~signals);
-  }
-};
-
 }  // namespace
 
 SignalSource::SignalSource(LoopManager& loop, const std::vector<int>& signals, Handler on_signal)
     : EventSource(loop), handler_(std::make_shared<const Handler>(std::move(on_signal))), signals_(set_of(signals)) {
-  take(bits(signals_));
-  GiveBack give_back{bits(signals_)};
-
-  Descriptor descriptor(Io::system(), signalfd(-1, &signals_, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!descriptor) throw std::system_error(errno, std::system_category(), "wait for " + names(bits(signals_)));
-  channel_ = Channel::make(loop, std::move(descriptor));
-  channel_->set_source(this);
-  if (!channel_->watch_read(true)) throw std::system_error(EIO, std::system_category(), "watch a signal descriptor");
-
-  sigset_t before;
-  pthread_sigmask(SIG_BLOCK, &signals_, &before);
-  sigemptyset(&blocked_here_);
-  for (const int signal : signals) {
-    if (sigismember(&before, signal) == 0) sigaddset(&blocked_here_, signal);
+  Io& io = loop.io();
+  Descriptor descriptor = io.take_signals(signals_, newly_blocked_);
+  try {
+    channel_ = Channel::make(loop, std::move(descriptor));
+    channel_->set_source(this);
+    if (!channel_->watch_read(true)) throw std::system_error(EIO, std::system_category(), "watch a signal descriptor");
+  } catch (...) {
+    channel_.reset();
+    io.give_back_signals(signals_, newly_blocked_);
+    throw;
   }
-  give_back.keep = true;
 }
 
 SignalSource::SignalSource(LoopManager& loop, const std::vector<int>& signals, std::function<void()> on_signal)
@@ -114,8 +61,7 @@ void SignalSource::let_go() noexcept {
   while (channel_->io().read(channel_->fd(), std::as_writable_bytes(std::span(&forgotten, 1))) > 0) {
   }
   channel_.reset();
-  pthread_sigmask(SIG_UNBLOCK, &blocked_here_, nullptr);
-  taken_signals.fetch_and(~bits(signals_));
+  loop().io().give_back_signals(signals_, newly_blocked_);
 }
 
 EventRef SignalSource::parse() {
@@ -135,6 +81,6 @@ void SignalSource::on_pause_changed() noexcept {
   if (channel_) channel_->watch_read(!paused());
 }
 
-std::string SignalSource::name() const { return "signals " + names(bits(signals_)); }
+std::string SignalSource::name() const { return "signals " + signal_names(signals_); }
 
 }  // namespace snowfox

@@ -1,5 +1,9 @@
 #include <snowfox/sources/worker_source.h>
 
+#include <cerrno>
+#include <system_error>
+
+#include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
 namespace snowfox {
@@ -9,6 +13,7 @@ WorkerSource::WorkerSource(LoopManager& loop, std::size_t limit) : EventSource(l
 WorkerSource::~WorkerSource() { abandon_all(); }
 
 void WorkerSource::start(std::unique_ptr<Job> job) {
+  if (SNOWFOX_FAULT(WorkerStart)) throw std::system_error(EAGAIN, std::system_category(), "start work");
   job->source_ = this;
   loop().poller().submit(*job);
   begun_.push_back(*job.release());

@@ -213,6 +213,28 @@ TEST_F(IoTest, ReadsAndWritesWhatIsNoSocket) {
   EXPECT_EQ(io_.read(from.get(), room), static_cast<ssize_t>(text.size()));
 }
 
+TEST_F(IoTest, KnowsWhatHasNotArrived) {
+  const Descriptor listening = io_.listen(Address::parse("tcp:127.0.0.1:0"), {});
+  const Descriptor theirs = connect_to(io_.local_address(listening.get()));
+  Address peer;
+  const Descriptor ours(io_, io_.accept(listening.get(), peer));
+  EXPECT_EQ(io_.undelivered_bytes(ours.get()), 0);
+  const std::string much(1U << 20, 'x');
+  std::size_t sent = 0;
+  for (std::size_t part = 1; part != 0;) {
+    part = send_some(ours.get(), much);
+    sent += part;
+  }
+  EXPECT_GT(io_.undelivered_bytes(ours.get()), 0);
+  for (std::size_t received = 0; received < sent;) received += receive_some(theirs.get()).size();
+  while (io_.undelivered_bytes(ours.get()) != 0) receive_some(theirs.get());
+
+  // There, sent is delivered, whether it is read or not.
+  const auto [one, other] = make_socket_pair();
+  send_some(one.get(), "not read");
+  EXPECT_EQ(io_.undelivered_bytes(one.get()), 0);
+}
+
 TEST(DescriptorTest, ClosesWhatItOwns) {
   auto [one, other] = make_socket_pair();
   const int fd = one.get();

@@ -624,6 +624,34 @@ TEST_F(LoopManagerTest, GivesUpFlushingInTheEnd) {
   EXPECT_EQ(loop_.sink.count("ended with output that its readers did not take in time"), 1U);
 }
 
+// Goal: what the kernel has taken may still be lost if the connection is closed too early.
+TEST_F(LoopManagerTest, EndsWhenItsLastOutputHasArrived) {
+  class UnderWay final : public ValveDrain {
+   public:
+    using ValveDrain::ValveDrain;
+    bool delivered() const noexcept override { return empty() && loop().now() >= arrival; }
+    TimePoint arrival = kNever;
+  };
+  ScriptedSource source(*loop_);
+  UnderWay drain(*loop_);
+  const auto answer_and_end = [&] {
+    drain.enqueue("the last answer");
+    throw CleanExit();
+  };
+  const TimePoint began = loop_->now();
+  drain.arrival = began + 1s;
+  source.give(answer_and_end);
+  EXPECT_EQ(loop_->run(), 0);
+  EXPECT_GE(loop_->now(), drain.arrival);
+  EXPECT_LT(loop_->now(), drain.arrival + 100ms);
+  EXPECT_THAT(loop_.sink.lines, IsEmpty());
+
+  drain.arrival = kNever;
+  source.give(answer_and_end);
+  EXPECT_EQ(loop_->run(), 0);
+  EXPECT_EQ(loop_.sink.count("ended with output that its readers did not take in time"), 1U);
+}
+
 // Goal: while the last output is flushed nobody is read from any more, so a peer that goes on sending costs no time.
 TEST_F(LoopManagerTest, WaitsQuietlyForItsLastOutput) {
   auto [ours, theirs] = make_socket_pair();

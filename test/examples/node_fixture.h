@@ -206,6 +206,8 @@ class RawClient {
   explicit RawClient(Descriptor socket) : socket_(std::move(socket)) {}
 
   int fd() const { return socket_.get(); }
+  /// For who goes on alone.
+  Descriptor take_socket() { return std::move(socket_); }
   static std::string frame(const Message& message) {
     const std::string body = message.SerializeAsString();
     const auto size = static_cast<std::uint32_t>(body.size());

@@ -17,11 +17,20 @@ class PassingIo : public Io {
   }
   int connect(const Address& address) override { return system().connect(address); }
   std::error_code connect_result(int fd) override { return system().connect_result(fd); }
+  std::size_t undelivered_bytes(int fd) noexcept override { return system().undelivered_bytes(fd); }
   void shutdown_write(int fd) noexcept override { system().shutdown_write(fd); }
   void close(int fd) noexcept override { system().close(fd); }
   Address local_address(int fd) override { return system().local_address(fd); }
   std::optional<Address> peer_address(int fd) noexcept override { return system().peer_address(fd); }
   std::optional<PeerCredentials> peer_credentials(int fd) override { return system().peer_credentials(fd); }
+  Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) override {
+    return Descriptor(*this, system().take_signals(signals, newly_blocked).release());
+  }
+  void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept override {
+    system().give_back_signals(signals, newly_blocked);
+  }
+  pid_t process_id() noexcept override { return system().process_id(); }
+  pid_t parent_of(pid_t pid) noexcept override { return system().parent_of(pid); }
 };
 
 }  // namespace snowfox

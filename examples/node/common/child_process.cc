@@ -1,14 +1,10 @@
 #include "common/child_process.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
-#include <string>
 
 namespace snowfox::node {
 
@@ -21,24 +17,12 @@ Descriptor take_listener() {
   return {Io::system(), kListenerDescriptor};
 }
 
-pid_t parent_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string line;
-  std::getline(file, line);
-  // The second field is the program's name in parentheses, which may itself hold any character.
-  const std::size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos) return 0;
-  std::istringstream rest(line.substr(name_end + 1));
-  char state = '\0';
-  pid_t parent = 0;
-  rest >> state >> parent;
-  return rest ? parent : 0;
-}
+pid_t daemon_pid(LoopManager& loop) { return loop.io().parent_of(loop.io().process_id()); }
 
 DaemonsSignals::DaemonsSignals(LoopManager& loop, std::string_view component)
     : source_(loop, {SIGTERM, SIGINT, SIGHUP}, [&loop, component](int signal) {
         loop.log().info(component, "signal ignored: it is for the daemon, this process's parent",
-                        {{"signal", strsignal(signal)}, {"daemon", getppid()}});
+                        {{"signal", strsignal(signal)}, {"daemon", daemon_pid(loop)}});
       }) {
   // Whoever read our standard error may go.
   std::signal(SIGPIPE, SIG_IGN);

@@ -19,8 +19,8 @@ inline constexpr int kLockDescriptor = 4;
 /// by a daemon.
 Descriptor take_listener();
 
-/// The parent of the process `pid`, 0 if there is no such process or that cannot be told.
-pid_t parent_of(pid_t pid);
+/// The daemon that started this process: its parent.
+pid_t daemon_pid(LoopManager& loop);
 
 /// Ignores SIGTERM, SIGINT and SIGHUP, but for a line in the log. They are the daemon's to act on, which then tells its
 /// children by their links; a service manager or a terminal that sends them to all processes must not end the children

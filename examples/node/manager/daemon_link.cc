@@ -1,11 +1,10 @@
 #include "manager/daemon_link.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <utility>
 
 #include "common/build_version.h"
+#include "common/child_process.h"
 #include "common/connect.h"
 #include "common/status.h"
 
@@ -22,7 +21,7 @@ Promise<void> DaemonLink::connect(const RunDirectory& directory, Duration timeou
   return node::connect(loop_, directory.daemon_socket(), timeout).then([this](const ChannelRef& channel) {
     link_.open(channel);
     since_ = loop_.now();
-    if (link_.credentials() && link_.credentials()->pid == getppid()) return;
+    if (link_.credentials() && link_.credentials()->pid == daemon_pid(loop_)) return;
     throw std::runtime_error("who listens for children is not the parent process");
   });
 }
@@ -58,7 +57,7 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
 void DaemonLink::describe(public_api::Link& link) const {
   // That the daemon is gone nobody can ask: the manager ends with it.
   *link.mutable_status() = make_status(Status::Green, "connected");
-  link.set_pid(getppid());
+  link.set_pid(daemon_pid(loop_));
   link.set_uptime_seconds(
       static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(loop_.now() - since_).count()));
 }

@@ -1,7 +1,5 @@
 #include "spawner/spawner.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <utility>
 
@@ -38,7 +36,7 @@ Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor li
 void Spawner::daemon_connected(std::error_code error, const ChannelRef& channel) {
   if (error) throw AbortError("cannot reach the daemon: " + error.message());
   daemon_.open(channel);
-  if (!daemon_.credentials() || daemon_.credentials()->pid != getppid()) {
+  if (!daemon_.credentials() || daemon_.credentials()->pid != daemon_pid(loop_)) {
     throw AbortError("who listens for children is not the parent process");
   }
   auto ready = make_message<daemon_spawner::Message>(daemon_spawner::Message::kReady, loop_.ids().next());
@@ -60,7 +58,7 @@ void Spawner::manager_connected(const ChannelRef& channel) {
   const auto peer = channel->io().peer_credentials(channel->fd());
   // The daemon has two children: whoever else is one must be the manager. Its pid alone would not do, it is not known
   // here, and a service may have any.
-  if (!peer || peer->pid == getpid() || parent_of(peer->pid) != getppid()) {
+  if (!peer || peer->pid == loop_.io().process_id() || loop_.io().parent_of(peer->pid) != daemon_pid(loop_)) {
     loop_.log().warning(kComponent, "connection closed: not the manager",
                         {{"pid", peer ? peer->pid : 0}, {"uid", peer ? peer->uid : 0}});
     return;
@@ -79,7 +77,7 @@ void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {
   auto answer = make_message<Message>(Message::kSpawnerInfoResponse, request.correlation_id());
   auto& info = *answer.mutable_spawner_info_response();
   *info.mutable_version() = build_version();
-  info.set_pid(getpid());
+  info.set_pid(loop_.io().process_id());
   const auto uptime = std::chrono::floor<std::chrono::seconds>(loop_.now() - started_);
   info.set_uptime_seconds(static_cast<std::uint32_t>(uptime.count()));
   request.answer(answer);

@@ -61,6 +61,10 @@ class CorrelationId {
   std::array<char, kMaxBytes> text_{};
 };
 
+/// From now on ids hash the same in each run of the program: for a simulation that must repeat itself, before the first
+/// id is made.
+void fix_hash_secret(std::uint64_t secret) noexcept;
+
 /// Makes ids that no other generator makes, without a system call for each.
 ///
 /// Without a prefix an id is 32 hexadecimal digits, valid as a W3C trace id

@@ -50,6 +50,10 @@ class EventDrain : public ListNode<EventDrain> {
   /// again, normally by watching its channel for writability.
   virtual bool flush() = 0;
 
+  /// Nothing is left to write, and what was written would outlive the closing of its descriptor. The loop does not end
+  /// before, within LoopOptions::flush_timeout.
+  virtual bool delivered() const noexcept { return empty(); }
+
   /// The descriptor it writes to, or -1 if it does not write to one.
   virtual int fd() const noexcept { return -1; }
   /// What status and log lines call it. Made when asked for.
@@ -79,8 +83,12 @@ class EventDrain : public ListNode<EventDrain> {
 
   /// More waits than before: to be flushed at the end of the turn.
   void added(std::size_t bytes) noexcept;
-  /// Less waits than before.
-  void removed(std::size_t bytes) noexcept { pending_bytes_ -= bytes; }
+  /// So much of what waited was written.
+  void removed(std::size_t bytes) noexcept;
+  /// What waits will never be written.
+  void dropped() noexcept;
+  /// So much was to be enqueued and is not taken.
+  void refused(std::size_t bytes) noexcept;
 
  private:
   friend class Channel;

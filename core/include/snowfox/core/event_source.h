@@ -58,7 +58,17 @@ class EventSource : public ListNode<EventSource> {
 
  private:
   friend class Channel;
+  friend class EventDrain;
   friend class LoopManager;
+
+  void pause_for_drain() noexcept {
+    ++drain_pauses_;
+    pause();
+  }
+  void resume_for_drain() noexcept {
+    --drain_pauses_;
+    resume();
+  }
 
   /// Its descriptor can be read: by default ready().
   virtual void on_readable() noexcept { ready(); }
@@ -76,10 +86,11 @@ class EventSource : public ListNode<EventSource> {
   LoopManager& loop_;
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
-  bool ready_ = false;            // has something, though it may be paused
-  bool pause_announced_ = false;  // what on_pause_changed() was told last
-  bool pause_listed_ = false;     // is to be told at the end of the turn
-  bool owned_ = false;            // by the loop
+  std::uint32_t drain_pauses_ = 0;  // of those, by drains
+  bool ready_ = false;              // has something, though it may be paused
+  bool pause_announced_ = false;    // what on_pause_changed() was told last
+  bool pause_listed_ = false;       // is to be told at the end of the turn
+  bool owned_ = false;              // by the loop
   bool background_ = false;
   bool last_words_ = false;  // no pause counts any more
 };

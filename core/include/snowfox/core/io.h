@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -12,6 +14,7 @@
 
 namespace snowfox {
 
+class ChildIo;
 class Io;
 
 /// An open descriptor and its one owner: closed, through the Io it came from, when the owner goes.
@@ -47,7 +50,7 @@ struct ListenOptions {
   bool reuse_port = false;    ///< SO_REUSEPORT: several processes share one TCP address
 };
 
-/// The system calls on descriptors, so that a simulated world can answer them instead. All are non-blocking; all
+/// The system calls of sources and drains, so that a simulated world can answer them instead. All are non-blocking; all
 /// descriptors are made close-on-exec. Those that return a count or descriptor return a negative errno on failure, and
 /// never -EINTR.
 class Io {
@@ -75,6 +78,9 @@ class Io {
   virtual int connect(const Address& address) = 0;
   /// How a connection under way ended: no error if it stands.
   virtual std::error_code connect_result(int fd) = 0;
+  /// How much of what was sent over TCP the peer's system has not got: closing with something unread still on our side
+  /// would destroy it. 0 for all that is not TCP, where sent is delivered.
+  virtual std::size_t undelivered_bytes(int) noexcept { return 0; }
   /// Says that nothing more will be sent.
   virtual void shutdown_write(int fd) noexcept = 0;
   virtual void close(int fd) noexcept = 0;
@@ -85,6 +91,19 @@ class Io {
   virtual std::optional<Address> peer_address(int fd) noexcept = 0;
   /// Of a connected Unix socket; nothing for TCP.
   virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
+
+  /// A descriptor from which the `signals` sent to the process are read, each a signalfd_siginfo (signalfd(2)). They
+  /// are blocked in the calling thread; `newly_blocked` becomes those that were not before. Throws std::system_error if
+  /// they are taken already, or if no descriptor is left.
+  virtual Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) = 0;
+  /// Ends that, on the same thread, when the descriptor has been closed.
+  virtual void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept = 0;
+
+  /// What the process is called, and who started the process `pid`; 0 if there is no such process.
+  virtual pid_t process_id() noexcept = 0;
+  virtual pid_t parent_of(pid_t pid) noexcept = 0;
+  /// Who starts children, for ProcessSource; null: the system.
+  virtual ChildIo* children() noexcept { return nullptr; }
 };
 
 inline void Descriptor::reset() noexcept {

@@ -9,6 +9,7 @@
 
 namespace snowfox {
 
+class Audit;
 class Event;
 class EventDrain;
 class LoopManager;
@@ -75,6 +76,7 @@ struct Lifecycle {
   Hook<Event&, std::exception_ptr> event_error;  ///< handle() has thrown, before rescue()
   Hook<Event&> event_done;                       ///< handled, or rescued, or given up
   Hook<EventDrain&, std::size_t> drain_enqueue;  ///< so many bytes were enqueued
+  Hook<Audit&> audit;                            ///< LoopManager::audit() asks each part for its own books
 };
 
 }  // namespace snowfox

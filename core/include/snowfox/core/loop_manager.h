@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <typeinfo>
 #include <vector>
 
+#include <snowfox/core/audit.h>
 #include <snowfox/core/buffer.h>
 #include <snowfox/core/clock.h>
 #include <snowfox/core/correlation_id.h>
@@ -33,8 +35,10 @@ struct LoopOptions {
   Duration time_per_turn = std::chrono::milliseconds(5);
   /// A handler that takes longer is reported. kNever - as a duration, Duration::max() - for none.
   Duration slow_handler = std::chrono::milliseconds(50);
-  /// After CleanExit, how long drains may take to become empty.
+  /// After CleanExit, how long drains may take to become empty, and what they wrote to arrive.
   Duration flush_timeout = std::chrono::seconds(5);
+  /// What the loop's correlation ids begin with; unset: random bits of the system's.
+  std::optional<std::uint64_t> id_seed{};
   /// For drains that are given none of their own.
   Watermarks watermarks;
 };
@@ -49,6 +53,9 @@ struct LoopCounters {
   std::uint64_t expired = 0;  ///< not begun, the deadline had passed
   std::uint64_t slow = 0;
   std::uint64_t unhandled_rejections = 0;
+  std::uint64_t settled_twice = 0;   ///< promises: always 0, or there is a bug
+  std::uint64_t enqueued_bytes = 0;  ///< in all drains: flushed, dropped, or still pending
+  std::uint64_t flushed_bytes = 0;
   std::uint64_t dropped_bytes = 0;  ///< enqueued on a drain that was closed, or lost with one
 };
 
@@ -174,6 +181,9 @@ class LoopManager {
     std::size_t pending_bytes = 0;  ///< of a drain
   };
   std::vector<Waiting> waiting() const;
+  /// Whether all that the loop keeps count of adds up: no byte lost, no source paused without a reason or forgotten.
+  /// Looks at every source and drain; between turns.
+  Audit audit();
   std::size_t source_count() const noexcept { return sources_.count; }
   std::size_t drain_count() const noexcept { return drains_.count - 1; }  // not the loop's own
 
@@ -238,6 +248,7 @@ class LoopManager {
   bool work_left() const noexcept;
   bool anything_to_wait_for() noexcept;
   bool all_flushed() const noexcept;
+  bool all_delivered() const noexcept;
   TimePoint driven_turn() noexcept;
   void handle(Event& event) noexcept;
   void rescue(Event& event, const std::exception_ptr& error) noexcept;
@@ -246,6 +257,7 @@ class LoopManager {
   void report_slow(const Event& event, Duration took) noexcept;
   void announce_stop() noexcept;
   bool finished() noexcept;
+  TimePoint next_look_at_end() const noexcept;
   void hush_ready() noexcept;
   void bury() noexcept;
 

@@ -31,6 +31,7 @@ class StreamDrain : public EventDrain {
   void commit(std::size_t bytes) noexcept;
 
   bool flush() override;
+  bool delivered() const noexcept override;
   int fd() const noexcept override { return channel_ ? channel_->fd() : -1; }
   std::string name() const override;
 

@@ -143,6 +143,7 @@ class PromiseKeeper {
   PromiseKeeperCounters counters_;
   IdMap<Kept> kept_;
   Hook<LoopManager&, int>::Token on_exit_;
+  Hook<Audit&>::Token on_audit_;
 };
 
 }  // namespace snowfox

@@ -80,6 +80,7 @@ class PromiseState : public Deferred, public Pooled {
   void set_producer(PromiseProducer* producer) noexcept { producer_ = producer; }
   void store_error(std::exception_ptr error) noexcept {
     assert(error != nullptr);
+    if (settled()) return settled_twice();
     error_ = std::move(error);
     outcome_ = Outcome::Rejected;
   }
@@ -107,6 +108,10 @@ class PromiseState : public Deferred, public Pooled {
   explicit PromiseState(LoopManager* loop, const CorrelationId& id) noexcept : loop_(loop), id_(id) {}
   ~PromiseState() override;
 
+  /// A bug in whoever settles: what came first stays, and LoopManager::audit() tells.
+  void settled_twice() noexcept {
+    if (loop_ != nullptr) ++loop_->counters().settled_twice;
+  }
   void stored_value() noexcept { outcome_ = Outcome::Resolved; }
   void forget_outcome() noexcept { outcome_ = Outcome::Pending; }
 
@@ -169,7 +174,7 @@ class ValueState : public PromiseState {
   /// Stores the value; to be followed by notify(). If making the value throws, nothing has happened.
   template <typename... Arguments>
   void emplace(Arguments&&... arguments) {
-    assert(!settled());
+    if (settled()) return settled_twice();
     std::construct_at(&value_, std::forward<Arguments>(arguments)...);
     stored_value();
   }

@@ -95,6 +95,7 @@ class ProcessSource final : public EventSource {
   int pidfd() const noexcept { return channel_ ? channel_->fd() : pidfd_.get(); }
   void kill_and_reap() noexcept;
 
+  ChildIo& children_;
   std::shared_ptr<const Handler> handler_;
   std::string program_;
   bool own_group_;

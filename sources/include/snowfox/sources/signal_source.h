@@ -63,8 +63,8 @@ class SignalSource final : public EventSource {
 
   std::shared_ptr<const Handler> handler_;
   sigset_t signals_{};
-  sigset_t blocked_here_{};  // which of them were not blocked before
-  ChannelRef channel_;       // null once removed
+  sigset_t newly_blocked_{};  // those of them that were not before
+  ChannelRef channel_;        // null once removed
 };
 
 }  // namespace snowfox

@@ -1,7 +1,9 @@
-#include "process_launch.h"
+#include <snowfox/sources/process_source.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +18,8 @@
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <snowfox/sources/child_io.h>
 
 #include "pidfd.h"
 #include "process_child.h"
@@ -211,10 +215,44 @@ pid_t fork_child(const ChildPlan& plan, int failure_fd) {
   _exit(127);
 }
 
-void reap(pid_t pid) noexcept {
+void wait_for(pid_t pid) noexcept {
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
+
+LaunchedProcess launch_child(const ProcessOptions& options);
+
+class SystemChildIo final : public ChildIo {
+ public:
+  LaunchedProcess launch(const ProcessOptions& options) override { return launch_child(options); }
+
+  std::optional<ProcessExit> reap(int pidfd, pid_t pid) noexcept override {
+    siginfo_t info{};
+    ProcessExit exit;
+    exit.pid = pid;
+    // The C library's waitid() has no place for the usage.
+    while (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, &exit.usage) != 0) {
+      if (errno != EINTR) return exit;  // ECHILD: somebody else has waited for it
+    }
+    if (info.si_pid == 0) return std::nullopt;
+    if (info.si_code == CLD_EXITED) {
+      exit.code = info.si_status;
+    } else {
+      exit.signal = info.si_status;
+      exit.core_dumped = info.si_code == CLD_DUMPED;
+    }
+    return exit;
+  }
+  bool ended(int pidfd, int milliseconds) noexcept override {
+    pollfd death{pidfd, POLLIN, 0};
+    int ready = 0;
+    while ((ready = poll(&death, 1, milliseconds)) < 0 && errno == EINTR) {
+    }
+    return ready > 0;
+  }
+  int signal(int pidfd, int signal) noexcept override { return signal_pidfd(pidfd, signal) == 0 ? 0 : errno; }
+  int signal_group(pid_t group, int signal) noexcept override { return ::kill(-group, signal) == 0 ? 0 : errno; }
+};
 
 }  // namespace
 
@@ -222,7 +260,14 @@ const std::string& program_of(const ProcessOptions& options) {
   return options.program.empty() && !options.arguments.empty() ? options.arguments[0] : options.program;
 }
 
-LaunchedProcess launch_process(const ProcessOptions& options) {
+ChildIo& ChildIo::system() noexcept {
+  static SystemChildIo children;
+  return children;
+}
+
+namespace {
+
+LaunchedProcess launch_child(const ProcessOptions& options) {
   check(options);
   LaunchedProcess launched;
   const std::vector<std::string> environment = environment_of(options);
@@ -276,7 +321,7 @@ LaunchedProcess launch_process(const ProcessOptions& options) {
   if (!launched.pidfd) {
     const int error = errno;
     kill(launched.pid, SIGKILL);
-    reap(launched.pid);
+    wait_for(launched.pid);
     fail(options, error == ENOSYS ? "pidfd_open (needs Linux 5.4)" : "pidfd_open", error);
   }
 
@@ -284,10 +329,11 @@ LaunchedProcess launch_process(const ProcessOptions& options) {
   ChildFailure failure{};
   const ssize_t size = Io::system().read(failures.reader.get(), std::as_writable_bytes(std::span(&failure, 1)));
   if (size == static_cast<ssize_t>(sizeof failure)) {
-    reap(launched.pid);
+    wait_for(launched.pid);
     fail(options, describe(failure.step, options), failure.error);
   }
   return launched;
 }
 
+}  // namespace
 }  // namespace snowfox

@@ -1,0 +1,148 @@
+#include "simulated_poller.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "world.h"
+
+namespace snowfox::simulation {
+
+struct SimulatedPoller::Handle final : PollHandle {
+  Handle(SimulatedPoller& poller, int descriptor, PollTarget& told)
+      : owner(poller), fd(descriptor), target(told), number(++poller.last_handle_) {
+    owner.handles_.emplace(number, this);
+  }
+  ~Handle() override { owner.handles_.erase(number); }
+  void set_interest(bool read, bool write) override {
+    const auto& world = owner.process_.world;
+    if (owner.process_.dead) return;
+    if (const int error = owner.process_.kernel.trouble(world.options.faults.watch, {ENOMEM})) {
+      throw std::system_error(error, std::system_category(), "watch a descriptor");
+    }
+    readable = read;
+    writable = write;
+  }
+
+  SimulatedPoller& owner;
+  int fd;
+  PollTarget& target;
+  std::uint64_t number;
+  bool readable = false;
+  bool writable = false;
+};
+
+SimulatedPoller::~SimulatedPoller() {
+  process_.poller = nullptr;
+  for (auto& [_, work] : std::exchange(jobs_, {})) {
+    work->run();
+    finished_.push_back(work);
+  }
+  for (Work* work : std::exchange(finished_, {})) work->done();
+}
+
+std::unique_ptr<PollHandle> SimulatedPoller::watch(int fd, PollTarget& target) {
+  auto& world = process_.world;
+  if (!process_.dead) {
+    const std::string what = "descriptor " + std::to_string(fd);
+    if (process_.kernel.find(fd) == nullptr) world.broken(process_, what + " is watched and not open");
+    if (watches(fd)) world.broken(process_, what + " is watched twice");
+    if (const int error = process_.kernel.trouble(world.options.faults.watch, {ENOMEM})) {
+      throw std::system_error(error, std::system_category(), "watch " + what);
+    }
+  }
+  return std::make_unique<Handle>(*this, fd, target);
+}
+
+bool SimulatedPoller::watches(int fd) const noexcept {
+  return std::any_of(handles_.begin(), handles_.end(), [fd](const auto& entry) { return entry.second->fd == fd; });
+}
+
+TimePoint SimulatedPoller::now() const noexcept { return process_.world.now; }
+
+void SimulatedPoller::submit(Work& work) {
+  auto& world = process_.world;
+  const std::uint64_t number = ++last_job_;
+  jobs_.emplace(number, &work);
+  const Duration takes = world.random.between(std::chrono::microseconds(10), std::chrono::milliseconds(20));
+  world.after(takes, [this, number, &world, pid = process_.pid] {
+    // The poller is there as long as the process's loop is.
+    const Process::State* process = world.process(pid);
+    if (process == nullptr || process->poller != this) return;
+    const auto job = jobs_.find(number);
+    if (job == jobs_.end()) return;
+    Work* begun = job->second;
+    jobs_.erase(job);
+    begun->run();
+    finished_.push_back(begun);
+  });
+}
+
+void SimulatedPoller::drive(Turn turn) {
+  turn_ = turn == nullptr ? nullptr : std::make_shared<Turn>(std::move(turn));
+  until_ = TimePoint::min();
+}
+
+SimulatedPoller::Readiness SimulatedPoller::readiness(const Handle& handle) const noexcept {
+  const Object* object = process_.kernel.find(handle.fd);
+  if (object == nullptr || (!handle.readable && !handle.writable)) return {false, false};
+  if (object->failed()) return {true, true};
+  return {handle.readable && object->readable(), handle.writable && object->writable()};
+}
+
+bool SimulatedPoller::due() const noexcept {
+  if (woken_ || !finished_.empty() || until_ <= process_.world.now) return true;
+  return std::any_of(handles_.begin(), handles_.end(), [this](const auto& entry) {
+    const Readiness ready = readiness(*entry.second);
+    return ready.readable || ready.writable;
+  });
+}
+
+void SimulatedPoller::tell() {
+  auto& world = process_.world;
+  woken_ = false;
+  for (Work* work : std::exchange(finished_, {})) work->done();
+
+  std::vector<std::pair<std::uint64_t, Readiness>> told;
+  for (const auto& [number, handle] : handles_) {
+    Readiness ready = readiness(*handle);
+    if (world.random.chance(world.options.faults.false_readiness)) {
+      ready = {ready.readable || handle->readable, ready.writable || handle->writable};
+    }
+    if (ready.readable || ready.writable) told.emplace_back(number, ready);
+  }
+  // In any order, and perhaps not all at once: what is left is ready the next time, too.
+  for (std::size_t i = told.size(); i > 1; --i) std::swap(told[i - 1], told[world.random.below(i)]);
+  if (told.size() > 1 && world.random.below(4) == 0) told.resize(1 + world.random.below(told.size()));
+  for (const auto& [number, ready] : told) {
+    const auto found = handles_.find(number);
+    if (found == handles_.end()) continue;  // those told before have ended this one
+    world.trace("tell", process_.pid * 1000 + found->second->fd, (ready.readable ? 1 : 0) + (ready.writable ? 2 : 0));
+    found->second->target.on_poll(ready.readable, ready.writable);
+  }
+}
+
+void SimulatedPoller::turn() {
+  tell();
+  // The turn may end the driving.
+  if (const std::shared_ptr<Turn> turn = turn_) until_ = (*turn)();
+}
+
+void SimulatedPoller::wait(TimePoint until) {
+  auto& world = process_.world;
+  until_ = until;
+  process_.waiting = true;
+  if (!due() && world.random.chance(world.options.faults.early_wake)) woken_ = true;
+  while (!due()) {
+    if (world.step(&process_)) continue;
+    process_.waiting = false;
+    throw std::logic_error("simulation: this wait would never end");
+  }
+  process_.waiting = false;
+  tell();
+}
+
+}  // namespace snowfox::simulation
