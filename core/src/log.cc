@@ -1,8 +1,8 @@
 #include <snowfox/core/log.h>
 
+#include <unistd.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -24,13 +24,16 @@ void append(Line& line, std::string_view text) { line.append(text.data(), text.d
 std::size_t utf8_length(std::string_view text) noexcept {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
-                             : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xc2 && lead < 0xe0 ? 2
+                             : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                           : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
   }
-  if (lead == 0xe0 && byte(1) < 0xa0) return 0;  // spelled longer than needed
+  if (lead == 0xe0 && byte(1) < 0xa0) return 0;   // spelled longer than needed
   if (lead == 0xed && byte(1) >= 0xa0) return 0;  // a surrogate
   if (lead == 0xf0 && byte(1) < 0x90) return 0;
   if (lead == 0xf4 && byte(1) >= 0x90) return 0;
@@ -207,7 +210,8 @@ void DescriptorLogSink::write(const LogRecord& record) noexcept try {
 } catch (...) {
 }
 
-/// How often each message came lately. Bounded: past kMaxKnown messages, all that are not being held back are forgotten.
+/// How often each message came lately. Bounded: past kMaxKnown messages, all that are not being held back are
+/// forgotten.
 struct Log::Repeats {
   static constexpr std::chrono::seconds kWindow{10};
   static constexpr unsigned kMostInWindow = 10;

@@ -344,6 +344,9 @@ void LoopManager::flush_dirty() noexcept {
     EventDrain& drain = flushing.pop_front();
     try {
       drain.flush();
+      if (drain.pending_bytes_ > drain.watermarks_->hard_limit) {
+        throw std::system_error(make_error_code(Errc::DrainOverflow), std::to_string(drain.pending_bytes_) + " bytes");
+      }
     } catch (...) {
       const std::exception_ptr error = std::current_exception();
       try {

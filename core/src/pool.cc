@@ -39,8 +39,8 @@ constexpr std::uint32_t most_kept(std::size_t size) {
   return by_bytes < kKeptBlocks ? static_cast<std::uint32_t>(by_bytes) : kKeptBlocks;
 }
 
-/// A cache of free memory, not state: nobody can tell by it what happened before. It is the thread's, so that no lock is
-/// needed.
+/// A cache of free memory, not state: nobody can tell by it what happened before. It is the thread's, so that no lock
+/// is needed.
 struct Shelves {
   std::array<Shelf, kSizes> all;
   bool closed = false;

@@ -17,8 +17,8 @@ void TimerWheel::arm(Timer& timer, TimePoint deadline) noexcept {
   if (deadline != kNever) place(timer, tick_at_or_after(deadline));
 }
 
-// A timer's level is the highest digit (of kBits bits) in which its tick differs from now's: when now's digit reaches the
-// timer's, the lower digits decide, and it moves to a lower level.
+// A timer's level is the highest digit (of kBits bits) in which its tick differs from now's: when now's digit reaches
+// the timer's, the lower digits decide, and it moves to a lower level.
 void TimerWheel::place(Timer& timer, std::uint64_t tick) noexcept {
   if (tick <= now_tick_) {
     due_.push_back(timer);

@@ -24,9 +24,7 @@ template <typename Handle>
 using UvHandle = std::unique_ptr<Handle, CloseHandle>;
 
 /// A status of libuv's is a negative errno on Linux.
-[[noreturn]] void fail(int status, const char* what) {
-  throw std::system_error(-status, std::system_category(), what);
-}
+[[noreturn]] void fail(int status, const char* what) { throw std::system_error(-status, std::system_category(), what); }
 
 /// A new handle, once `initialise` has taken it; before that it must not be closed.
 template <typename Handle, typename Initialise>
@@ -71,9 +69,8 @@ struct UvPoller::Loop {
     }
     try {
       timer = make_handle<uv_timer_t>("make a timer", [this](uv_timer_t* handle) { return uv_timer_init(uv, handle); });
-      waker = make_handle<uv_async_t>("make a waker", [this](uv_async_t* handle) {
-        return uv_async_init(uv, handle, [](uv_async_t*) {});
-      });
+      waker = make_handle<uv_async_t>(
+          "make a waker", [this](uv_async_t* handle) { return uv_async_init(uv, handle, [](uv_async_t*) {}); });
     } catch (...) {
       close();
       throw;
@@ -101,8 +98,8 @@ struct UvPoller::Loop {
   }
 
   // uv_run() runs timers before it blocks. One that has come due since it was set, because the thread was not given the
-  // processor, would be over by then, and nothing would end the wait: so it forbids the blocking. While the program's own
-  // loop drives us it needs no such thing, for a turn is taken in between.
+  // processor, would be over by then, and nothing would end the wait: so it forbids the blocking. While the program's
+  // own loop drives us it needs no such thing, for a turn is taken in between.
   static void on_timer(uv_timer_t* timer) noexcept {
     const Loop& loop = *static_cast<Loop*>(timer->data);
     if (loop.waiting) uv_stop(loop.uv);
@@ -150,7 +147,9 @@ class UvPoller::Handle final : public PollHandle {
     loop_.unref_unless_owned(poll_.get());
   }
   ~Handle() override {
-    if (always_ready_) std::replace(loop_.always_ready.begin(), loop_.always_ready.end(), this, static_cast<Handle*>(nullptr));
+    if (always_ready_) {
+      std::replace(loop_.always_ready.begin(), loop_.always_ready.end(), this, static_cast<Handle*>(nullptr));
+    }
   }
 
   void set_interest(bool readable, bool writable) override {
@@ -203,7 +202,8 @@ bool UvPoller::Loop::tell_always_ready() noexcept {
 
 void UvPoller::Loop::start_driving(Turn new_turn) {
   turn = std::move(new_turn);
-  before = make_handle<uv_prepare_t>("watch the loop", [this](uv_prepare_t* handle) { return uv_prepare_init(uv, handle); });
+  before =
+      make_handle<uv_prepare_t>("watch the loop", [this](uv_prepare_t* handle) { return uv_prepare_init(uv, handle); });
   after = make_handle<uv_check_t>("watch the loop", [this](uv_check_t* handle) { return uv_check_init(uv, handle); });
   again = make_handle<uv_idle_t>("watch the loop", [this](uv_idle_t* handle) { return uv_idle_init(uv, handle); });
   before->data = after->data = this;

@@ -1,10 +1,13 @@
 // echo_server (--tcp [HOST:]PORT | --unix PATH): sends each message back to whoever sent it, until SIGINT or SIGTERM.
+// Exit code 0 then, 1 if it cannot listen there, 2 for a mistake on the command line.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <stdexcept>
+#include <string>
+#include <CLI/CLI.hpp>
 
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/sources/listener_source.h>
@@ -16,7 +19,8 @@
 using snowfox::echo::Envelope;
 
 int main(int argc, char** argv) try {
-  CLI::App app("Sends each message back to whoever sent it, with its code plus one, until SIGINT or SIGTERM.");
+  CLI::App app("Sends each message back to whoever sent it, with its code plus one, until SIGINT or SIGTERM.",
+               "echo_server");
   std::string tcp, path;
   snowfox::ListenerOptions limits{{.unix_mode = 0660}, /*max_connections=*/10'000};
   auto* where = app.add_option_group("address")->require_option(1);
@@ -24,8 +28,16 @@ int main(int argc, char** argv) try {
       ->type_name("[HOST:]PORT");
   where->add_option("--unix", path, "Listen on this Unix socket")->type_name("PATH");
   app.add_option("--max-connections", limits.max_connections, "Further ones wait; 0: no limit")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  const auto address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+  snowfox::Address address;
+  try {
+    app.parse(argc, argv);
+    address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::invalid_argument& error) {
+    fmt::print(stderr, "echo_server: {}\n", error.what());
+    return 2;
+  }
 
   snowfox::LoopManager loop;
   snowfox::SignalSource quit(loop, {SIGINT, SIGTERM}, [](int) { throw snowfox::CleanExit(); });

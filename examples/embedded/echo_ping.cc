@@ -1,17 +1,19 @@
-// echo_ping (--tcp [HOST:]PORT | --unix PATH): asks an echo server once a second, as ping does a host, and tells how long
-// each answer took. A libuv program like many: its timer, its signals and its loop are libuv's. SnowFox runs inside that
-// loop and does the talking.
-#include <fmt/format.h>
+// echo_ping (--tcp [HOST:]PORT | --unix PATH): asks an echo server once a second, as ping does a host, and tells how
+// long each answer took. A libuv program like many: its timer, its signals and its loop are libuv's. SnowFox runs
+// inside that loop and does the talking. Exit code 0 if all was answered, 1 if not, 2 for a mistake on the command
+// line.
 #include <uv.h>
+#include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <CLI/CLI.hpp>
 
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise_keeper.h>
@@ -67,7 +69,8 @@ class Ping {
                    [this](std::error_code error, const snowfox::ChannelRef& channel) { connected(error, channel); }) {
     protocol_.on_closed = [this](snowfox::SourceId, std::error_code why) { end(why); };
     host_.timer.data = host_.interrupt.data = this;
-    uv_signal_start(&host_.interrupt, [](uv_signal_t* signal, int) { static_cast<Ping*>(signal->data)->end({}); }, SIGINT);
+    uv_signal_start(
+        &host_.interrupt, [](uv_signal_t* signal, int) { static_cast<Ping*>(signal->data)->end({}); }, SIGINT);
     loop_.attach();
   }
 
@@ -83,8 +86,9 @@ class Ping {
   void connected(std::error_code error, const snowfox::ChannelRef& channel) {
     if (error) return end(error);
     server_ = snowfox::connect_proto_buf(loop_, channel, protocol_).drain;
-    uv_timer_start(&host_.timer, [](uv_timer_t* timer) { static_cast<Ping*>(timer->data)->ask(); }, 0,
-                   static_cast<std::uint64_t>(options_.interval * 1000));
+    uv_timer_start(
+        &host_.timer, [](uv_timer_t* timer) { static_cast<Ping*>(timer->data)->ask(); }, 0,
+        static_cast<std::uint64_t>(options_.interval * 1000));
   }
 
   // Called by libuv. What is enqueued here goes out before the loop waits again.
@@ -97,7 +101,10 @@ class Ping {
     const auto began = std::chrono::steady_clock::now();
     snowfox::request<Envelope>(keeper_, *drain, message)
         .then([this, began](const Envelope& answer) { answered(answer, std::chrono::steady_clock::now() - began); })
-        .otherwise([this](std::exception_ptr why) { fmt::print("no answer: {}\n", snowfox::describe(why)); over(); })
+        .otherwise([this](std::exception_ptr why) {
+          fmt::print("no answer: {}\n", snowfox::describe(why));
+          over();
+        })
         .detach();
   }
 
@@ -146,7 +153,7 @@ class Ping {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  CLI::App app("Asks an echo server once a second and tells how long each answer took, until SIGINT.");
+  CLI::App app("Asks an echo server once a second and tells how long each answer took, until SIGINT.", "echo_ping");
   Options options;
   std::string tcp, path;
   auto* where = app.add_option_group("address")->require_option(1);
@@ -154,9 +161,17 @@ int main(int argc, char** argv) try {
   where->add_option("--unix", path, "The server's Unix socket")->type_name("PATH");
   app.add_option("-c,--count", options.count, "Stop after so many; 0: go on")->capture_default_str();
   app.add_option("-i,--interval", options.interval, "Seconds between them")
-      ->check(CLI::Range(0.001, 86400.0))->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  options.address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+    options.address = path.empty() ? snowfox::Address::parse(tcp) : snowfox::Address::unix_socket(path);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::invalid_argument& error) {
+    fmt::print(stderr, "echo_ping: {}\n", error.what());
+    return 2;
+  }
 
   Host host;
   Ping ping(host, options);

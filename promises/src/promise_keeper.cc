@@ -129,8 +129,8 @@ void PromiseKeeper::time_out(Kept& kept) noexcept {
   PromiseState& state = kept.state();
   Duration within = kept.deadline() - kept.since();
   if (within >= kCoarseFrom + coarse_lag_) within -= coarse_lag_;
-  state.store_error(make_error(Errc::DeadlineExceeded,
-                               "no answer to " + promise_name(state.id()) + " within " + readable(within)));
+  state.store_error(
+      make_error(Errc::DeadlineExceeded, "no answer to " + promise_name(state.id()) + " within " + readable(within)));
   settle(kept, counters_.timed_out);
 }
 

@@ -30,8 +30,10 @@ class ConnectionEvent final : public Event {
 
 /// The socket file at `path`, if there is one.
 std::optional<std::pair<dev_t, ino_t>> file_at(std::string_view path) {
-  struct stat status{};
-  if (path.empty() || ::lstat(std::string(path).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+  struct stat status {};
+  if (path.empty() || ::lstat(std::string(path).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
+    return std::nullopt;
+  }
   return std::pair(status.st_dev, status.st_ino);
 }
 
@@ -114,7 +116,8 @@ void ListenerSource::set_max_connections(std::size_t limit) noexcept {
 void ListenerSource::pause_for_descriptors(int error) noexcept {
   if (!std::exchange(said_exhausted_, true)) {
     loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
-                         {{"address", address_.str()}, {"error", std::generic_category().message(error)},
+                         {{"address", address_.str()},
+                          {"error", std::generic_category().message(error)},
                           {"connections", count_->open}});
   }
   loop().arm(*retry_, kRetry);
@@ -147,21 +150,16 @@ EventRef ListenerSource::parse() {
       return std::make_unique<ConnectionEvent>(on_connection_, std::move(connection));
     }
     switch (-accepted) {
-      case EAGAIN:
-        return nullptr;
+      case EAGAIN: return nullptr;
       case EMFILE:
       case ENFILE:
       case ENOBUFS:
-      case ENOMEM:
-        pause_for_descriptors(-accepted);
-        return nullptr;
+      case ENOMEM: pause_for_descriptors(-accepted); return nullptr;
       case EBADF:
       case EINVAL:
       case ENOTSOCK:
-      case EOPNOTSUPP:
-        throw std::system_error(-accepted, std::system_category(), "accept on " + address_.str());
-      default:
-        continue;  // that connection was gone before it was accepted: accept(2) passes on its network errors
+      case EOPNOTSUPP: throw std::system_error(-accepted, std::system_category(), "accept on " + address_.str());
+      default: continue;  // that connection was gone before it was accepted: accept(2) passes on its network errors
     }
   }
   return nullptr;

@@ -157,7 +157,8 @@ EventRef StreamSource::parse() {
 
 void StreamSource::read() {
   const std::span<std::byte> room = buffer_.prepare();
-  const ssize_t count = socket_ ? channel_->io().receive(channel_->fd(), room) : channel_->io().read(channel_->fd(), room);
+  const ssize_t count =
+      socket_ ? channel_->io().receive(channel_->fd(), room) : channel_->io().read(channel_->fd(), room);
   if (count > 0) {
     buffer_.filled(static_cast<std::size_t>(count));
     received_bytes_ += static_cast<std::size_t>(count);

@@ -1,8 +1,8 @@
 // The echo server's whole path, from a readable socket to the answer written, with its client in the same thread: what
 // is told includes the client's own send and receive, which is why depth matters so much.
-#include <benchmark/benchmark.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <benchmark/benchmark.h>
 
 #include <cstdlib>
 #include <vector>

@@ -64,6 +64,27 @@ TEST(EventTest, AnswersOnItsDrainAndOnNoneWhenThatIsGone) {
   EXPECT_THAT(NamedEvent::seen, ElementsAre(address, &loop->null_drain(), &loop->null_drain()));
 }
 
+// Goal: what is too small to be a class has all that an event has.
+TEST(FunctionEventTest, AnswersUnderItsNameAndId) {
+  ManualLoop loop;
+  ScriptedSource source(*loop);
+  ValveDrain drain(*loop);
+  std::string seen;
+  source.give(make_event(
+      [&](Event& event) {
+        seen = std::string(event.name()) + " " + event.correlation_id().str();
+        event.drain().enqueue("pong");
+      },
+      {.id = CorrelationId("chain"), .drain = drain.id(), .name = "Ping"}));
+  loop.turn();
+  EXPECT_EQ(seen, "Ping chain");
+  EXPECT_EQ(drain.flown, "pong");
+}
+
+TEST(FunctionEventTest, IsCalledAfterItsFunctionWithoutAName) {
+  EXPECT_THAT(std::string(make_event([] {})->name()), HasSubstr("AfterItsFunction"));
+}
+
 // Goal: an answer that nobody waits for disturbs nobody.
 TEST(NullDrainTest, TakesAndForgets) {
   ManualLoop loop;

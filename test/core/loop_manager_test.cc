@@ -854,6 +854,25 @@ TEST_F(LoopManagerTest, EndsOnlyTheDrainWhoseFlushThrows) {
   EXPECT_EQ(loop_.sink.lines.front().fields["error"], "burst");
 }
 
+// Goal: whoever writes a drain of his own need not think of what nobody reads.
+TEST_F(LoopManagerTest, EndsADrainThatHoldsMoreThanItsHardLimitAfterItsFlush) {
+  const Watermarks watermarks{.high = 2, .low = 1, .hard_limit = 4};
+  auto& full = loop_->add(std::make_unique<ValveDrain>(*loop_, &watermarks));
+  auto& read = loop_->add(std::make_unique<ValveDrain>(*loop_, &watermarks));
+  full.opening_bytes = 0;
+  read.opening_bytes = 1;
+  full.enqueue("1234");
+  read.enqueue("12345");
+  loop_.turn();
+  EXPECT_EQ(loop_->drain_count(), 2U);
+  full.enqueue("5");
+  loop_.turn();
+  EXPECT_EQ(loop_->drain_count(), 1U);
+  EXPECT_EQ(read.flown, "1");
+  ASSERT_EQ(loop_.sink.count("drain failed"), 1U);
+  EXPECT_THAT(loop_.sink.lines.front().fields["error"], HasSubstr("5 bytes: "));
+}
+
 // --- things to do soon ---
 
 TEST_F(LoopManagerTest, DoesWhatWasDeferredBetweenThisEventAndTheNext) {

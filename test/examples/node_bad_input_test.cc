@@ -92,9 +92,9 @@ TEST_F(NodeBadInputTest, AnswersWhatMakesNoSenseWithAnErrorAndGoesOn) {
   auto wrong = client.make(public_api::NODE_INFO_REQUEST, id);
   wrong.mutable_reload();
   expect_error(wrong, WRONG_PAYLOAD, "code 14 comes with the payload node_info_request, not with reload");
-  auto answer = client.make(public_api::ACK, id);
-  answer.mutable_ack();
-  expect_error(answer, UNKNOWN_CODE, "code 10 (ack) is not answered here");
+  auto response = client.make(public_api::RELOAD, id);
+  response.mutable_node_info_response();
+  expect_error(response, WRONG_PAYLOAD, "code 16 comes with the payload reload, not with node_info_response");
 
   auto request = client.status_request();
   request.set_correlation_id(std::string(40, 'x'));
@@ -108,6 +108,23 @@ TEST_F(NodeBadInputTest, AnswersWhatMakesNoSenseWithAnErrorAndGoesOn) {
 
   EXPECT_TRUE(client.is_served());
   expect_others_are_served();
+  stop();
+}
+
+// Goal: no answer is answered. Two sides that did so would never end, and neither would learn what the first one said.
+TEST_F(NodeBadInputTest, LogsAnswersThatNobodyAskedForAndAnswersNone) {
+  start();
+  RawClient client(socket());
+  client.introduce();
+  for (const public_api::Code code : {public_api::ACK, public_api::ERROR, public_api::NODE_INFO_RESPONSE}) {
+    auto answer = client.make(code, client.id() + "/x");
+    if (code == public_api::ERROR) answer.mutable_error()->set_text("PONG is not answered here");
+    client.send(answer);
+  }
+  EXPECT_TRUE(client.is_served()) << "the first that comes back is what was asked for";
+  EXPECT_TRUE(says("answer ignored that nobody asked for"));
+  EXPECT_TRUE(says("PONG is not answered here"));
+  EXPECT_EQ(status().details().api().errors(), 0);
   stop();
 }
 

@@ -12,6 +12,66 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
+/// A client at a terminal, and who sits there.
+class Terminal {
+ public:
+  Terminal(const Address& node, const std::string& home) {
+    pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
+    if (pid_ != 0) return;
+    setenv("TERM", "xterm", 1);
+    setenv("HOME", home.c_str(), 1);
+    const std::string program = SNOWFOX_PROGRAM_DIRECTORY "/snow-fox-client";
+    execl(program.c_str(), program.c_str(), "--socket", node.str().c_str(), nullptr);
+    _exit(127);
+  }
+  ~Terminal() {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+    close(terminal_);
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  void type(std::string_view text) const {
+    EXPECT_EQ(write(terminal_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  /// Waits until it is shown, after what was expected before.
+  void expect(std::string_view text) {
+    std::size_t found = std::string::npos;
+    EXPECT_TRUE(eventually([&] {
+      read_what_is_shown();
+      found = shown_.find(text, seen_);
+      return found != std::string::npos;
+    })) << "expected '"
+        << text << "' in:\n"
+        << shown_.substr(seen_);
+    if (found != std::string::npos) seen_ = found + text.size();
+  }
+  int wait() {
+    int status = 0;
+    EXPECT_TRUE(eventually([&] {
+      read_what_is_shown();
+      return waitpid(pid_, &status, WNOHANG) == pid_;
+    }));
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  void read_what_is_shown() {
+    pollfd readable{terminal_, POLLIN, 0};
+    std::array<char, 4096> part;
+    if (poll(&readable, 1, 0) != 1) return;
+    const ssize_t count = read(terminal_, part.data(), part.size());
+    if (count > 0) shown_.append(part.data(), static_cast<std::size_t>(count));
+  }
+
+  pid_t pid_ = -1;
+  int terminal_ = -1;
+  std::string shown_;
+  std::size_t seen_ = 0;
+};
+
 class NodeClientTest : public NodeTest {
  protected:
   public_api::NodeInfoResponse info_of(const std::string& json) const {
@@ -98,9 +158,29 @@ TEST_F(NodeClientTest, ReadsAScriptFromAFile) {
   const Finished done = client({"--file", path("script")});
   EXPECT_EQ(done.exit_code, 0) << done.error;
   EXPECT_THAT(done.output, HasSubstr("the configuration was reloaded\n"));
-  EXPECT_EQ(client({"--file", path("missing")}).exit_code, 2);
-  EXPECT_THAT(client({"--file", directory_.path()}).error, HasSubstr(directory_.path() + ": "));
   stop();
+}
+
+TEST_F(NodeClientTest, SaysOnceWhichScriptItCannotRead) {
+  const Finished missing = client({"--file", path("missing")});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_EQ(missing.error, "snow-fox-client: " + path("missing") + ": No such file or directory\n");
+  EXPECT_EQ(client({"--file", directory_.path()}).error,
+            "snow-fox-client: " + directory_.path() + ": Is a directory\n");
+  write_file(path("script"), "\nbogus");
+  EXPECT_THAT(client({"--file", path("script")}).error,
+              StartsWith("snow-fox-client: " + path("script") + ": line 2: 'bogus'"));
+}
+
+TEST_F(NodeClientTest, NeedsNoNodeForWhatItKnowsItself) {
+  const Finished text = client({"--eval", "client.version(); help; exit; status"});
+  EXPECT_EQ(text.exit_code, 0) << text.error;
+  EXPECT_THAT(text.output, HasSubstr("commit"));
+  EXPECT_THAT(text.output, HasSubstr("node.status()     how the node is"));
+  const Finished json = client({"--json", "--eval", "help"});
+  EXPECT_EQ(lines(json.output), 1);
+  EXPECT_TRUE(is_json(json.output)) << json.output;
+  EXPECT_THAT(json.output, HasSubstr(R"x({"call":"node.reload()","does":)x"));
 }
 
 TEST_F(NodeClientTest, ReadsAScriptFromAPipeAsItComes) {
@@ -127,59 +207,69 @@ TEST_F(NodeClientTest, DoesNothingWithAnEmptyInput) {
 
 TEST_F(NodeClientTest, PromptsOnATerminal) {
   start();
-  int terminal = -1;
-  const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
-  if (pid == 0) {
-    setenv("TERM", "xterm", 1);
-    setenv("HOME", directory_.path().c_str(), 1);
-    const std::string program = SNOWFOX_PROGRAM_DIRECTORY "/snow-fox-client";
-    const std::string address = socket().str();
-    execl(program.c_str(), program.c_str(), "--socket", address.c_str(), nullptr);
-    _exit(127);
-  }
-  std::string shown;
-  const auto expect = [&](std::string_view text) {
-    const std::size_t from = shown.size();
-    EXPECT_TRUE(eventually([&] {
-      pollfd readable{terminal, POLLIN, 0};
-      std::array<char, 4096> part;
-      if (poll(&readable, 1, 0) == 1) {
-        const ssize_t count = read(terminal, part.data(), part.size());
-        if (count > 0) shown.append(part.data(), static_cast<std::size_t>(count));
-      }
-      return shown.find(text, from) != std::string::npos;
-    })) << "expected '"
-        << text << "' in:\n"
-        << shown.substr(from);
-  };
-  const auto type = [&](std::string_view text) {
-    EXPECT_EQ(write(terminal, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-  };
-  expect("test> ");
-  type("sta\t\r");
-  expect("Green: as desired");
-  type("bogus\r");
-  expect("'bogus' is not understood");
+  Terminal terminal(socket(), directory_.path());
+  terminal.expect("test> ");
+  terminal.type("sta\t\r");
+  terminal.expect("Green: as desired");
+  terminal.type("bogus\r");
+  terminal.expect("'bogus' is not understood");
 
   // The connection is lost while somebody types, and made again.
-  type("client.ver");
-  expect("client.ver");
+  terminal.type("client.ver");
+  terminal.expect("client.ver");
   daemon_->kill(SIGTERM);
   EXPECT_EQ(daemon_->wait(), 0);
-  expect("the connection to the node is lost");
+  terminal.expect("the connection to the node is lost");
   start();
-  expect("connected again");
-  type("sion()\r");
-  expect("commit");
-  type("\x04");
-  int status = 0;
-  EXPECT_TRUE(eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; }));
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  close(terminal);
+  terminal.expect("connected again");
+  terminal.type("sion()\r");
+  terminal.expect("commit");
+  terminal.type("\x04");
+  EXPECT_EQ(terminal.wait(), 0);
+  stop();
+}
+
+// Goal: what was asked for is shown, also to who is in a hurry to leave.
+TEST_F(NodeClientTest, WaitsForAnswersBeforeItLeavesTheTerminal) {
+  start();
+  for (const std::string typed : {"status; exit\r", "status\rexit\r", "status\r\x04"}) {
+    Terminal terminal(socket(), directory_.path());
+    terminal.expect("test> ");
+    ::kill(manager(), SIGSTOP);
+    terminal.type(typed);
+    terminal.expect("status");
+    ::kill(manager(), SIGCONT);
+    terminal.expect("Green: as desired");
+    EXPECT_EQ(terminal.wait(), 0);
+  }
   stop();
 }
 
 // --- what goes wrong ---
+
+// Goal: who gives the answer of a new call a code that is not called an answer learns it at the first try.
+TEST_F(NodeClientTest, SaysThatAnAnswersCodeIsNotCalledOne) {
+  const Descriptor listener = Io::system().listen(Address::unix_socket(path("node.sock")), {});
+  Program asking = client_program({"--socket", path("node.sock"), "--eval", "node.status()"});
+  pollfd readable{listener.get(), POLLIN, 0};
+  ASSERT_EQ(poll(&readable, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())), 1);
+  Address peer;
+  RawClient node(Descriptor(Io::system(), Io::system().accept(listener.get(), peer)));
+  auto introduction = node.receive();
+  ASSERT_TRUE(introduction);
+  auto answer = node.make(public_api::INTRODUCE_RESPONSE, introduction->correlation_id());
+  answer.mutable_introduce_response()->set_client_id("client-1");
+  node.send(answer);
+  const auto request = node.receive();
+  ASSERT_TRUE(request);
+  auto wrong = node.make(public_api::RELOAD, request->correlation_id());
+  wrong.mutable_reload();
+  node.send(wrong);
+  EXPECT_EQ(asking.wait(), 1);
+  EXPECT_EQ(asking.error(),
+            "snow-fox-client: node.status(): code 16 (RELOAD) is no answer: only ACK, ERROR and what ends in _RESPONSE "
+            "is one\n");
+}
 
 TEST_F(NodeClientTest, SaysWithinASecondThatThereIsNoNode) {
   Descriptor closed = Io::system().listen(Address::parse("tcp:127.0.0.1:0"), {});
@@ -193,6 +283,39 @@ TEST_F(NodeClientTest, SaysWithinASecondThatThereIsNoNode) {
     EXPECT_THAT(asked.error, StartsWith("snow-fox-client: cannot reach a node at "));
     EXPECT_EQ(lines(asked.error), 1) << asked.error;
     EXPECT_LT(asked.took, 1s);
+  }
+}
+
+TEST_F(NodeClientTest, FailsIfItsAnswersAreNotTaken) {
+  start();
+  write_file(path("script"), "status\n");
+  int number = 100;
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--eval", "status"}, {"--eval", "help"}, {"--repeat", "2", "--eval", "status"}, {}}) {
+    std::vector<std::string> all{"--socket", socket().str()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const std::string error = path("error" + std::to_string(++number));
+    Program asking("snow-fox-client", all, {.input = path("script"), .output = "/dev/full", .error = error});
+    EXPECT_EQ(asking.wait(), 1);
+    EXPECT_THAT(asking.error(), HasSubstr("standard output: No space left on device"));
+    EXPECT_EQ(lines(asking.error()), 1) << asking.error();
+  }
+  stop();
+}
+
+// Goal: what the client recommends when an address is wrong, it takes.
+TEST_F(NodeClientTest, TakesAnAddressOrAPath) {
+  for (const auto& [given, meant] :
+       std::vector<std::pair<std::string, std::string>>{{"127.0.0.1:1", "tcp:127.0.0.1:1"},
+                                                        {"tcp:localhost:1", "tcp:127.0.0.1:1"},
+                                                        {"[::1]:1", "tcp:[::1]:1"},
+                                                        {"1", "tcp:127.0.0.1:1"},
+                                                        {"./1", "unix:./1"},
+                                                        {"unix:1", "unix:1"},
+                                                        {"node:1", "unix:node:1"},
+                                                        {"node.sock", "unix:node.sock"}}) {
+    EXPECT_THAT(client({"--socket", given, "--eval", "status"}).error,
+                StartsWith("snow-fox-client: cannot reach a node at " + meant + ": "));
   }
 }
 

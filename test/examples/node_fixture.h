@@ -202,6 +202,8 @@ class RawClient {
   using Message = public_api::Message;
 
   explicit RawClient(const Address& address) : socket_(connect_to(address)) {}
+  /// It may also be what a client talks to.
+  explicit RawClient(Descriptor socket) : socket_(std::move(socket)) {}
 
   int fd() const { return socket_.get(); }
   /// For who goes on alone.

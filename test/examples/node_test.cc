@@ -326,6 +326,10 @@ TEST_F(NodeTest, TellsMistakesOnTheCommandLine) {
     EXPECT_EQ(failing.wait(), 2);
     EXPECT_THAT(failing.error(), HasSubstr(expected));
   }
+  // Nothing else is missing as long as that is wrong.
+  Program failing("snow-fox-daemon", {"--colour"}, {.output = path("log"), .error = path("log")});
+  EXPECT_EQ(failing.wait(), 2);
+  EXPECT_THAT(failing.error(), StartsWith("snow-fox-daemon: The following argument was not expected: --colour\n"));
 }
 
 TEST_F(NodeTest, StartsItsPartsOnlyFromTheDaemon) {

@@ -1,32 +1,23 @@
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <snowfox/core/address.h>
 #include <snowfox/core/io.h>
 
+#include "examples/program.h"
 #include "support/sockets.h"
 #include "support/temporary_directory.h"
 
@@ -34,68 +25,6 @@ namespace snowfox {
 namespace {
 
 using testing::HasSubstr;
-
-std::string contents(const std::string& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// A program that runs; at the end of the test it does not. The test reads its standard output.
-class Program {
- public:
-  Program(const std::string& program, std::vector<std::string> arguments) {
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::system_category(), "pipe");
-    output_ = Descriptor(Io::system(), ends[0]);
-    const Descriptor writer(Io::system(), ends[1]);
-
-    std::string path = std::string(SNOWFOX_PROGRAM_DIRECTORY "/") + program;
-    std::vector<char*> argv{path.data()};
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    const int error = posix_spawn(&process_, path.c_str(), &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw std::system_error(error, std::system_category(), path);
-  }
-  ~Program() {
-    if (process_ <= 0) return;
-    ::kill(process_, SIGKILL);
-    wait();
-  }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
-
-  /// The next line it prints; what is left when it has ended.
-  std::string line() {
-    std::string text;
-    for (char next = 0; ::read(output_.get(), &next, 1) == 1 && next != '\n';) text += next;
-    return text;
-  }
-  /// What it has said on stderr.
-  std::string errors() const { return contents(errors_); }
-
-  int terminate() {
-    ::kill(process_, SIGTERM);
-    return wait();
-  }
-  /// Its exit code; 128 and the signal if one has ended it.
-  int wait() {
-    int status = 0;
-    ::waitpid(std::exchange(process_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
- private:
-  TemporaryDirectory directory_;
-  std::string errors_ = directory_ / "stderr";
-  Descriptor output_;
-  pid_t process_ = -1;
-};
 
 /// A tally, and where it says it can be reached.
 struct Tally : Program {
@@ -157,9 +86,7 @@ struct TallyTest : testing::Test {
   std::vector<std::string> arguments() const { return {"--udp", "0", "--tcp", "0", "--journal", journal}; }
   /// What a tally says that cannot start, and its exit code.
   static std::pair<int, std::string> refusal(std::vector<std::string> given) {
-    Program program("tally", std::move(given));
-    const int exit_code = program.wait();
-    return {exit_code, program.errors()};
+    return snowfox::refusal("tally", std::move(given));
   }
 
   TemporaryDirectory directory;

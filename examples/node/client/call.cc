@@ -18,6 +18,7 @@ struct Form {
   Call::Kind kind;
   std::string_view help;
 };
+/// All short ones before those in full.
 constexpr std::array kForms{
     Form{"status", false, Call::Kind::Status, "how the node is"},
     Form{"reload", false, Call::Kind::Reload, "have the node read its configuration again"},
@@ -115,14 +116,9 @@ Call parse_call(Tokens& tokens, std::string_view name) {
 }  // namespace
 
 std::string Call::str() const {
-  switch (kind) {
-    case Kind::Status: return details ? "node.status(true)" : "node.status()";
-    case Kind::Reload: return "node.reload()";
-    case Kind::Version: return "client.version()";
-    case Kind::Help: return "help";
-    case Kind::Exit: return "client.exit()";
-  }
-  return "?";
+  // Of its forms the last is the full one.
+  const auto form = std::find_if(kForms.rbegin(), kForms.rend(), [this](const Form& one) { return one.kind == kind; });
+  return details ? std::string(form->name) + "(true)" : written(*form);
 }
 
 ScriptError::ScriptError(std::size_t line, const std::string& message)
@@ -140,16 +136,16 @@ std::vector<Call> parse_calls(std::string_view script, std::size_t line) {
   }
 }
 
-std::string call_help() {
-  std::string all;
-  for (const Form& form : kForms) all += fmt::format("{:<18}{}\n", written(form), form.help);
-  return all;
+std::vector<CallForm> call_forms() {
+  std::vector<CallForm> forms;
+  for (const Form& form : kForms) forms.push_back({written(form), std::string(form.help)});
+  return forms;
 }
 
-std::vector<std::string_view> call_names() {
-  std::vector<std::string_view> names;
-  for (const Form& form : kForms) names.push_back(form.name);
-  return names;
+std::string call_help() {
+  std::string all;
+  for (const CallForm& form : call_forms()) all += fmt::format("{:<18}{}\n", form.written, form.help);
+  return all;
 }
 
 }  // namespace snowfox::node

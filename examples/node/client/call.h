@@ -37,9 +37,14 @@ class ScriptError : public std::runtime_error {
 /// the first line. `line` is the number of the first. Throws ScriptError, and then nothing of it is to be done.
 std::vector<Call> parse_calls(std::string_view script, std::size_t line = 1);
 
-/// All that is understood, a line each, and what it does.
+/// A way to write a call: `status`, or in full `node.status()`.
+struct CallForm {
+  std::string written;
+  std::string help;  ///< what it does
+};
+/// All that is understood.
+std::vector<CallForm> call_forms();
+/// The same as text, a line each.
 std::string call_help();
-/// All that a line may begin with, for completion.
-std::vector<std::string_view> call_names();
 
 }  // namespace snowfox::node

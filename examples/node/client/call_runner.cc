@@ -4,36 +4,25 @@
 
 #include <fmt/format.h>
 
+#include "client/call_meaning.h"
 #include "client/message_text.h"
-#include "common/build_version.h"
 
 namespace snowfox::node {
 
 void CallRunner::run(const Call& call) {
-  switch (call.kind) {
-    case Call::Kind::Status:
-      follow(call, client_.status(call.details), [this](const public_api::NodeInfoResponse& info) {
-        return output_.json ? to_json(info) + "\n" : to_text(info);
-      });
-      return;
-    case Call::Kind::Reload:
-      follow(call, client_.reload(), [this] {
-        return std::string(output_.json ? "{\"reloaded\":true}\n" : "the configuration was reloaded\n");
-      });
-      return;
-    case Call::Kind::Version:
-      output_.answer(output_.json ? to_json(build_version()) + "\n" : to_text(build_version()) + "\n");
-      return;
-    case Call::Kind::Help: output_.answer(call_help()); return;
-    case Call::Kind::Exit: return;
+  if (request_of(call)) return ask(call);
+  try {
+    output_.answer(own_answer_text(call, output_.json));
+  } catch (...) {
+    fail(call, std::current_exception());
   }
 }
 
-template <typename T, typename Show>
-void CallRunner::follow(const Call& call, Promise<T> promise, Show show) {
+void CallRunner::ask(const Call& call) {
   ++pending_;
-  std::move(promise)
-      .then([this, show](const auto&... value) { output_.answer(show(value...)); })
+  client_.ask(call)
+      .then(
+          [this, call](const NodeClient::Message& answer) { output_.answer(answer_text(answer, call, output_.json)); })
       .otherwise([this, call](const std::exception_ptr& error) { fail(call, error); })
       .finally([this] { one_done(); })
       .detach();

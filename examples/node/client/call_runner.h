@@ -16,7 +16,8 @@ namespace snowfox::node {
 class CallRunner {
  public:
   struct Output {
-    std::function<void(const std::string& text)> answer;   ///< one line or more, with a newline at the end
+    /// One line or more, with a newline at the end. If it throws, the call has failed.
+    std::function<void(const std::string& text)> answer;
     std::function<void(const std::string& text)> failure;  ///< one line, without
     bool json = false;
   };
@@ -37,8 +38,7 @@ class CallRunner {
   void lost(const std::string& reason);
 
  private:
-  template <typename T, typename Show>
-  void follow(const Call& call, Promise<T> promise, Show show);
+  void ask(const Call& call);
   void fail(const Call& call, const std::exception_ptr& error);
   void one_done();
 

@@ -1,6 +1,7 @@
 // snow-fox-client: asks a node, by a prompt, a script or a single line of code.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -8,15 +9,20 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include <snowfox/core/loop_manager.h>
 
 #include "client/call.h"
+#include "client/call_meaning.h"
 #include "client/call_runner.h"
 #include "client/node_client.h"
 #include "client/repetition.h"
 #include "client/shell.h"
+#include "client/standard_output.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
 
@@ -43,8 +49,8 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
       "snow-fox-client");
   app.add_option(
          "--socket", line.socket,
-         "Where the node is: the path of its public socket, unix:PATH or tcp:HOST:PORT; without it the user's own "
-         "node, or else the system's")
+         "Where the node is: the path of its public socket, or HOST:PORT; unix:PATH and tcp:HOST:PORT leave no doubt; "
+         "without it the user's own node, or else the system's")
       ->type_name("ADDRESS");
   auto* code = app.add_option("--eval", line.code, "Do what CODE says")->type_name("CODE");
   auto* file = app.add_option("--file", line.file, "Do what the script FILE says")->type_name("FILE")->excludes(code);
@@ -69,24 +75,25 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
   return std::nullopt;
 }
 
+/// What has a slash is a path, and so is what is no address at all.
 Address address_of(const std::string& socket) {
   if (socket.empty()) return RunDirectory::default_public_socket();
-  const bool spelled = socket.starts_with("unix:") || socket.starts_with("tcp:");
-  return spelled ? Address::parse(socket) : Address::unix_socket(socket);
+  if (socket.starts_with("unix:") || socket.starts_with("tcp:")) return Address::parse(socket);
+  if (socket.find('/') != std::string::npos) return Address::unix_socket(socket);
+  try {
+    return Address::parse(socket);
+  } catch (const std::invalid_argument&) {
+    return Address::unix_socket(socket);
+  }
 }
 
 std::string read_file(const std::string& path) {
+  // A directory can be opened, and reading it throws something about a buffer.
+  if (std::filesystem::is_directory(path)) throw std::system_error(EISDIR, std::generic_category(), path);
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
-    throw std::system_error(errno != 0 ? errno : EISDIR, std::generic_category(), path);
-  }
+  if (!file.is_open() || file.bad()) throw std::system_error(errno, std::generic_category(), path);
   return text;
-}
-
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
 }
 
 void complain(const std::string& text) { fmt::print(stderr, "snow-fox-client: {}\n", text); }
@@ -121,17 +128,19 @@ class Session {
       repetition_.run(script_, line_.repeat, [this](const Repetition::Result& result) { summarise(result); });
       return;
     }
-    for (const Call& call : script_) {
-      if (call.kind == Call::Kind::Exit) break;
-      runner_.run(call);
-    }
+    for (const Call& call : script_) runner_.run(call);
     runner_.when_idle([this] { loop_.stop(runner_.failures() == 0 ? EXIT_SUCCESS : EXIT_FAILURE); });
   }
 
   void summarise(const Repetition::Result& result) {
-    print(line_.json ? result.json() : result.text());
     if (!result.first_failure.empty()) complain(result.first_failure);
-    loop_.stop(result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    try {
+      print(line_.json ? result.json() : result.text());
+      loop_.stop(result.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    } catch (const std::system_error& error) {
+      complain(error.what());
+      loop_.stop(EXIT_FAILURE);
+    }
   }
 
   void lost(std::error_code reason) {
@@ -148,15 +157,34 @@ class Session {
   std::unique_ptr<Shell> shell_;
 };
 
+/// The calls that the command line gives, but what would come after an exit.
+std::vector<Call> read_script(const CommandLine& line) {
+  const std::string text = line.code ? *line.code : read_file(line.file);
+  try {
+    std::vector<Call> calls = parse_calls(text);
+    const auto is_exit = [](const Call& call) { return call.kind == Call::Kind::Exit; };
+    calls.erase(std::find_if(calls.begin(), calls.end(), is_exit), calls.end());
+    return calls;
+  } catch (const ScriptError& error) {
+    if (line.code) throw;
+    throw std::runtime_error(line.file + ": " + error.what());
+  }
+}
+
 int run(int argc, char** argv) {
   CommandLine line;
   if (const auto done = read_command_line(line, argc, argv)) return *done;
   std::vector<Call> script;
   try {
-    if (line.has_script()) script = parse_calls(line.code ? *line.code : read_file(line.file));
+    if (line.has_script()) script = read_script(line);
   } catch (const std::exception& error) {
-    complain((line.file.empty() ? std::string() : line.file + ": ") + error.what());
+    complain(error.what());
     return kUsageError;
+  }
+  const auto asks_a_node = [](const Call& call) { return request_of(call).has_value(); };
+  if (line.has_script() && line.repeat == 0 && std::none_of(script.begin(), script.end(), asks_a_node)) {
+    for (const Call& call : script) print(own_answer_text(call, line.json));
+    return EXIT_SUCCESS;
   }
   DescriptorLogSink sink(2);
   Log log(sink, LogLevel::Error);

@@ -32,20 +32,6 @@ std::optional<unsigned> control_character(std::string_view text, std::size_t at)
   return std::nullopt;
 }
 
-void append_json_string(std::string& json, std::string_view text) {
-  json += '"';
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (const auto control = control_character(text, i)) {
-      json += fmt::format("\\u{:04x}", *control);
-      if (*control >= 0x80) ++i;
-      continue;
-    }
-    if (text[i] == '"' || text[i] == '\\') json += '\\';
-    json += text[i];
-  }
-  json += '"';
-}
-
 /// A field that is no message; the element `index` of one that is repeated.
 std::string scalar_text(const Message& message, const FieldDescriptor& field, int index) {
   const auto& in = *message.GetReflection();
@@ -82,7 +68,7 @@ void append_json_value(std::string& json, const Message& message, const FieldDes
   } else if (is_number(field)) {
     json += scalar_text(message, field, index);
   } else {
-    append_json_string(json, scalar_text(message, field, index));
+    json += json_string(scalar_text(message, field, index));
   }
 }
 
@@ -93,8 +79,7 @@ void append_json(std::string& json, const Message& message) {
     // Of messages only those that are there; of the rest all, so that a reader finds each.
     if (field->has_presence() && !in.HasField(message, field)) continue;
     if (json.back() != '{') json += ',';
-    append_json_string(json, field->name());
-    json += ':';
+    json += json_string(field->name()) + ':';
     if (!field->is_repeated()) {
       append_json_value(json, message, *field, 0);
       continue;
@@ -151,6 +136,20 @@ std::string to_json(const Message& message) {
   std::string json;
   append_json(json, message);
   return json;
+}
+
+std::string json_string(std::string_view text) {
+  std::string json = "\"";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (const auto control = control_character(text, i)) {
+      json += fmt::format("\\u{:04x}", *control);
+      if (*control >= 0x80) ++i;
+      continue;
+    }
+    if (text[i] == '"' || text[i] == '\\') json += '\\';
+    json += text[i];
+  }
+  return json += '"';
 }
 
 std::string to_text(const public_api::NodeInfoResponse& info) {

@@ -13,7 +13,10 @@ namespace snowfox::node {
 /// in protobuf's own JSON all numbers are numbers.
 std::string to_json(const google::protobuf::Message& message);
 
-/// The same for people, in lines.
+/// `text` as a JSON string, in quotes.
+std::string json_string(std::string_view text);
+
+/// What a node says of itself, for people, in lines.
 std::string to_text(const public_api::NodeInfoResponse& info);
 
 /// `text` with control characters made visible: what comes from elsewhere must not command the terminal.

@@ -1,11 +1,13 @@
 #include "client/node_client.h"
 
+#include <cassert>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <snowfox/core/error.h>
 
+#include "client/call_meaning.h"
 #include "common/build_version.h"
 #include "common/connect.h"
 #include "common/duration.h"
@@ -23,10 +25,7 @@ NodeClient::NodeClient(LoopManager& loop, const Address& address, Duration timeo
       address_(address),
       timeout_(timeout),
       link_(
-          loop, "node",
-          [](MessageEvent<Message>& request) {
-            request.answer(make_refusal<Message>(request.correlation_id(), not_a_request(request.message())));
-          },
+          loop, "node", [this](MessageEvent<Message>& unasked) { receive(unasked); },
           [this, on_lost = std::move(on_lost)](std::error_code reason) {
             if (std::exchange(ids_, std::nullopt)) on_lost(reason);
           },
@@ -63,21 +62,25 @@ Promise<void> NodeClient::introduce() {
   });
 }
 
-Promise<NodeClient::Message> NodeClient::ask(Message message) {
+Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
+  auto request = request_of(call);
+  assert(request);
   if (!connected()) return rejected<Message>(loop_, std::make_error_code(std::errc::not_connected));
-  return link_.ask(std::move(message), {.deadline = timeout_, .id = ids_->next()});
+  return link_.ask(std::move(*request), {.deadline = timeout_, .id = ids_->next()}).then([call](Message&& answer) {
+    if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
+    return std::move(answer);
+  });
 }
 
-Promise<public_api::NodeInfoResponse> NodeClient::status(bool details) {
-  auto message = make_message<Message>(Message::kNodeInfoRequest, {});
-  message.mutable_node_info_request()->set_details(details);
-  return ask(std::move(message)).then([](Message&& answer) { return std::move(*answer.mutable_node_info_response()); });
-}
-
-Promise<void> NodeClient::reload() {
-  auto message = make_message<Message>(Message::kReload, {});
-  message.mutable_reload();
-  return ask(std::move(message)).then([](const Message&) {});
+// The node asks its clients nothing, so what comes under the id of a request is its answer, whatever its code is
+// called.
+void NodeClient::receive(MessageEvent<Message>& unasked) {
+  const public_api::Code code = unasked.message().code();
+  const std::runtime_error reason(
+      fmt::format("code {} ({}) is no answer: only ACK, ERROR and what ends in _RESPONSE is one",
+                  static_cast<int>(code), public_api::Code_Name(code)));
+  if (link_.reject(unasked.correlation_id(), std::make_exception_ptr(reason))) return;
+  unasked.answer(make_refusal<Message>(unasked.correlation_id(), not_a_request(unasked.message())));
 }
 
 std::string tell(const std::exception_ptr& error, Duration timeout) {

@@ -10,6 +10,7 @@
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
 
+#include "client/call.h"
 #include "common/link.h"
 #include "protocol/public_api.pb.h"
 
@@ -33,13 +34,12 @@ class NodeClient {
   const std::string& node_name() const noexcept { return node_name_; }
   const std::string& client_id() const noexcept { return client_id_; }
 
-  // --- rejected with RemoteError if the node says no, with std::system_error if it says nothing ---
-
-  Promise<public_api::NodeInfoResponse> status(bool details);
-  Promise<void> reload();
+  /// The answer to what `call`, which must be one for the node, asks of it. Rejected with RemoteError if the node says
+  /// no, with std::system_error if it says nothing.
+  Promise<Message> ask(const Call& call);
 
  private:
-  Promise<Message> ask(Message message);
+  void receive(MessageEvent<Message>& unasked);
   Promise<void> introduce();
 
   LoopManager& loop_;

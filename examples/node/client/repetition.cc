@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "client/call_meaning.h"
 #include "client/message_text.h"
 
 namespace snowfox::node {
@@ -29,23 +30,17 @@ void Repetition::run(const std::vector<Call>& calls, std::size_t times, std::fun
 }
 
 void Repetition::request(const Call& call) {
-  if (call.kind != Call::Kind::Status && call.kind != Call::Kind::Reload) return;
+  if (!request_of(call)) return;
   const std::size_t number = ++result_.requests;
   ++pending_;
-  auto answer = call.kind == Call::Kind::Reload
-                    ? client_.reload().then([] { return true; })
-                    : client_.status(call.details).then([details = call.details](const auto& info) {
-                        return info.has_details() == details && !info.node_name().empty();
-                      });
-  std::move(answer)
-      .then([this, number](bool right) { answered(number, right); })
+  client_.ask(call)
+      .then([this, number](const NodeClient::Message&) { answered(number); })
       .otherwise([this, call](const std::exception_ptr& error) { failed(call, error); })
       .finally([this] { one_done(); })
       .detach();
 }
 
-void Repetition::answered(std::size_t number, bool right) {
-  if (!right) throw std::runtime_error("the answer is another request's");
+void Repetition::answered(std::size_t number) {
   ++result_.answered;
   if (number < latest_answered_) ++result_.out_of_order;
   latest_answered_ = std::max(latest_answered_, number);

@@ -34,7 +34,7 @@ class Repetition {
 
  private:
   void request(const Call& call);
-  void answered(std::size_t number, bool right);
+  void answered(std::size_t number);
   void failed(const Call& call, const std::exception_ptr& error);
   void one_done();
 

@@ -11,6 +11,7 @@
 #include <snowfox/promises/sleep.h>
 
 #include "client/message_text.h"
+#include "client/standard_output.h"
 
 namespace snowfox::node {
 namespace {
@@ -28,10 +29,8 @@ std::vector<std::string> complete(std::string_view word, std::string_view line) 
   std::vector<std::string> candidates;
   // Only what begins the line: nothing that is understood takes anything but true or false.
   if (line.size() != word.size()) return candidates;
-  for (const std::string_view name : call_names()) {
-    if (!name.starts_with(word)) continue;
-    const bool call = name.find('.') != std::string_view::npos;
-    candidates.push_back(std::string(name) + (call ? "()" : ""));
+  for (CallForm& form : call_forms()) {
+    if (form.written.starts_with(word)) candidates.push_back(std::move(form.written));
   }
   return candidates;
 }
@@ -89,10 +88,11 @@ void Shell::interpret(const std::string& line) {
 
 void Shell::end(int exit_code) {
   if (std::exchange(ended_, true)) return;
-  if (input_.interactive()) return on_end_(EXIT_SUCCESS);
   input_.pause();
-  runner_.when_idle(
-      [this, exit_code] { on_end_(exit_code == EXIT_SUCCESS && runner_.failures() != 0 ? EXIT_FAILURE : exit_code); });
+  runner_.when_idle([this, exit_code] {
+    const bool failed = !input_.interactive() && runner_.failures() != 0;
+    on_end_(exit_code == EXIT_SUCCESS && failed ? EXIT_FAILURE : exit_code);
+  });
 }
 
 void Shell::lost(std::error_code reason) {
@@ -112,13 +112,18 @@ void Shell::reconnect(Duration wait) {
       .detach();
 }
 
-void Shell::show(const std::string& text) { input_.print_above(text); }
+void Shell::show(const std::string& text) {
+  if (input_.interactive()) {
+    input_.print_above(text);
+  } else {
+    print(text);
+  }
+}
 
 void Shell::show_failure(const std::string& text) {
   if (input_.interactive()) {
     input_.print_above(text);
   } else {
-    std::fflush(stdout);
     fmt::print(stderr, "snow-fox-client: {}\n", text);
   }
 }

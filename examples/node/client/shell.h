@@ -15,7 +15,7 @@
 namespace snowfox::node {
 
 /// Reads calls from standard input. On a terminal there is a prompt: mistakes are told and forgotten, a lost connection
-/// is made again. Otherwise the input is a script: its first mistake ends it, and at its end all answers are awaited.
+/// is made again. Otherwise the input is a script, which its first mistake ends. At the end all answers are awaited.
 class Shell {
  public:
   struct Options {

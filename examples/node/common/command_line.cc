@@ -72,6 +72,15 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
     return std::nullopt;
+  } catch (const CLI::RequiredError& error) {
+    // Of two mistakes the one that was made, not what is missing because of it.
+    const auto unknown = app.remaining();
+    if (unknown.empty()) {
+      app.exit(error);
+    } else {
+      app.exit(CLI::ExtrasError(app.get_name(), unknown));
+    }
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

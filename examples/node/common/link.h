@@ -100,6 +100,8 @@ class Link {
     if (drain == nullptr) throw std::system_error(std::make_error_code(std::errc::not_connected), peer_);
     return request<Message>(keeper_, *drain, std::move(message), options);
   }
+  /// Rejects what was asked under `id`; false if nothing is.
+  bool reject(const CorrelationId& id, const std::exception_ptr& error) { return keeper_.reject(id, error); }
 
  private:
   void receive(MessageEvent<Message>& event) {

@@ -1,6 +1,6 @@
 // snow-fox-manager: the part of a node that knows its configuration and serves its clients; started by snow-fox-daemon.
-#include <fmt/format.h>
 #include <sys/resource.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <exception>

@@ -14,6 +14,7 @@
 
 #include <snowfox/core/error.h>
 
+#include "common/link.h"
 #include "common/status.h"
 
 namespace snowfox::node {
@@ -131,11 +132,19 @@ void PublicApi::closed(SourceId source, std::error_code reason) {
 }
 
 void PublicApi::asked(MessageEvent<Message>& request) {
-  ++requests_;
   const auto found = clients_.find(request.source_id());
   if (found == clients_.end()) return;
   Client& client = found->second;
   const public_api::Code code = request.message().code();
+  if (is_answer(code)) {
+    // Clients are asked nothing. An answer to an answer would hide what that one says.
+    loop_.log().warning(
+        kComponent, "answer ignored that nobody asked for",
+        {{"client", client.id}, {"code", public_api::Code_Name(code)}, {"error", request.message().error().text()}},
+        request.correlation_id());
+    return;
+  }
+  ++requests_;
   if (auto fault = find_fault(request.message())) {
     refuse(request, std::move(*fault));
   } else if (code == public_api::INTRODUCE_REQUEST) {

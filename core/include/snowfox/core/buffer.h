@@ -9,7 +9,8 @@ namespace snowfox {
 
 class BufferPool;
 
-/// A block of bytes lent by a BufferPool, filled from the front of its free part and emptied from the front of its data.
+/// A block of bytes lent by a BufferPool, filled from the front of its free part and emptied from the front of its
+/// data.
 class Buffer {
  public:
   std::span<const std::byte> data() const noexcept { return {bytes() + begin_, end_ - begin_}; }

@@ -8,21 +8,21 @@ namespace snowfox {
 
 /// Why a connection or a wait ended, where errno has no word for it.
 enum class Errc {
-  EndOfStream = 1,      ///< the peer has closed its side
-  FrameTooLarge,        ///< a frame longer than the limit was announced
-  BadFrame,             ///< bytes that are no frame of the protocol
-  TruncatedFrame,       ///< the peer has closed its side in the middle of a frame
-  IdleTimeout,          ///< nothing was received for the connection's idle timeout
-  FrameTimeout,         ///< a frame was begun and not completed in time
-  DrainStalled,         ///< the peer took nothing of what was written for the stall timeout
-  DrainOverflow,        ///< more was enqueued than the drain's hard limit
-  DeadlineExceeded,     ///< the answer did not come, or the work was not begun, in time
-  PromiseBroken,        ///< whoever should have settled a promise is gone
-  DuplicateId,          ///< a promise is already kept under this correlation id
-  TypeMismatch,         ///< the value is not of the type the promise was kept with
-  AlreadySettled,       ///< a promise was settled a second time
-  ShuttingDown,         ///< the process ends and takes on nothing more
-  LimitReached,         ///< a queue, table or pool is full
+  EndOfStream = 1,   ///< the peer has closed its side
+  FrameTooLarge,     ///< a frame longer than the limit was announced
+  BadFrame,          ///< bytes that are no frame of the protocol
+  TruncatedFrame,    ///< the peer has closed its side in the middle of a frame
+  IdleTimeout,       ///< nothing was received for the connection's idle timeout
+  FrameTimeout,      ///< a frame was begun and not completed in time
+  DrainStalled,      ///< the peer took nothing of what was written for the stall timeout
+  DrainOverflow,     ///< more was enqueued than the drain's hard limit
+  DeadlineExceeded,  ///< the answer did not come, or the work was not begun, in time
+  PromiseBroken,     ///< whoever should have settled a promise is gone
+  DuplicateId,       ///< a promise is already kept under this correlation id
+  TypeMismatch,      ///< the value is not of the type the promise was kept with
+  AlreadySettled,    ///< a promise was settled a second time
+  ShuttingDown,      ///< the process ends and takes on nothing more
+  LimitReached,      ///< a queue, table or pool is full
 };
 
 const std::error_category& snowfox_category() noexcept;

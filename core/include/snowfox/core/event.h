@@ -70,23 +70,40 @@ class Event : public Pooled {
 /// An event has one holder at a time. Null where there is none.
 using EventRef = std::unique_ptr<Event>;
 
+/// What an event made of a function is besides.
+struct EventOptions {
+  CorrelationId id{};          ///< joins it with the other events of its chain
+  DrainId drain = kNoDrain;    ///< where an answer goes
+  std::string_view name = {};  ///< in log lines; borrowed, so normally a literal. Empty: the function's type
+};
+
 /// An event that calls a function: for what is too small to be a class.
 template <typename Function>
 class FunctionEvent final : public Event {
  public:
   template <typename F>
-  explicit FunctionEvent(F&& function, const CorrelationId& id = {})
-      : Event(id), function_(std::forward<F>(function)) {}
-  void handle() override { function_(); }
+  explicit FunctionEvent(F&& function, const EventOptions& options = {})
+      : Event(options.id, options.drain), function_(std::forward<F>(function)), name_(options.name) {}
+  void handle() override {
+    if constexpr (std::is_invocable_v<Function&, Event&>) {
+      function_(*this);
+    } else {
+      function_();
+    }
+  }
+  std::string_view name() const noexcept override { return name_.empty() ? Event::name() : name_; }
 
  private:
   Function function_;
+  std::string_view name_;
 };
 
-/// An event that calls `function` when it is handled.
+/// An event that calls `function` when it is handled, with the event itself if it takes an `Event&`:
+///
+///     make_event([](Event& event) { event.drain().enqueue("pong\n"); }, {.drain = client, .name = "Ping"})
 template <typename F>
-EventRef make_event(F&& function, const CorrelationId& id = {}) {
-  return std::make_unique<FunctionEvent<std::decay_t<F>>>(std::forward<F>(function), id);
+EventRef make_event(F&& function, const EventOptions& options = {}) {
+  return std::make_unique<FunctionEvent<std::decay_t<F>>>(std::forward<F>(function), options);
 }
 
 }  // namespace snowfox

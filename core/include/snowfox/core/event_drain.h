@@ -19,12 +19,13 @@ namespace snowfox {
 
 class LoopManager;
 
-/// How much may wait in a drain, in bytes, and for how long. `high` and `low` are the loop's to act on; the other two are
-/// the drain's own, as StreamDrain does.
+/// How much may wait in a drain, in bytes, and for how long. The bytes are the loop's to act on; `stall_timeout` is the
+/// drain's own to keep, as StreamDrain does.
 struct Watermarks {
-  std::size_t high = 1U << 20;         ///< above: the sources bound to the drain are paused
-  std::size_t low = 256U << 10;        ///< at or below: they are resumed
-  std::size_t hard_limit = 64U << 20;  ///< above: the drain is closed with Errc::DrainOverflow
+  std::size_t high = 1U << 20;   ///< above: the sources bound to the drain are paused
+  std::size_t low = 256U << 10;  ///< at or below: they are resumed
+  /// Above, when it has been flushed: the drain fails with Errc::DrainOverflow. Within a turn, enqueue() may refuse.
+  std::size_t hard_limit = 64U << 20;
   /// Data has waited this long and none of it was taken: the drain is closed with Errc::DrainStalled.
   Duration stall_timeout = std::chrono::seconds(30);
 };
@@ -98,7 +99,8 @@ class EventDrain : public ListNode<EventDrain> {
   virtual void on_writable() noexcept;
   /// Nothing will be asked of it any more: it is to let go of what it watches.
   virtual void on_removed() noexcept {}
-  /// The drain is above its hard limit, or flush() has thrown. By default the loop removes it.
+  /// More than its hard limit waits though it was flushed, or flush() has thrown; the log has told which. By default
+  /// the loop removes it.
   virtual void fail(std::error_code error) noexcept;
 
   void set_congested(bool congested) noexcept;

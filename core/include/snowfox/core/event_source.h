@@ -15,8 +15,8 @@ class LoopManager;
 /// Where events come from. When something has happened the source says so with ready(); the loop then calls parse()
 /// until it gives null or its share of the turn is used up, and handles each event before it asks for the next.
 ///
-/// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the loop
-/// does, by LoopManager::add.
+/// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the
+/// loop does, by LoopManager::add.
 class EventSource : public ListNode<EventSource> {
  public:
   virtual ~EventSource();

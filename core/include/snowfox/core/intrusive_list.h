@@ -4,8 +4,8 @@
 
 namespace snowfox {
 
-/// A place in an IntrusiveList. Whoever is destroyed while in a list leaves it. `Tag` tells apart several lists that one
-/// object may be in.
+/// A place in an IntrusiveList. Whoever is destroyed while in a list leaves it. `Tag` tells apart several lists that
+/// one object may be in.
 template <typename Tag>
 class ListNode {
  public:

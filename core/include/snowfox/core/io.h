@@ -45,9 +45,9 @@ class Descriptor {
 
 /// How a listening socket is made.
 struct ListenOptions {
-  int backlog = 1024;          ///< connections the kernel keeps until they are accepted
-  unsigned unix_mode = 0600;   ///< permissions of a Unix socket's file, exact whatever the umask is
-  bool reuse_port = false;     ///< SO_REUSEPORT: several processes share one TCP address
+  int backlog = 1024;         ///< connections the kernel keeps until they are accepted
+  unsigned unix_mode = 0600;  ///< permissions of a Unix socket's file, exact whatever the umask is
+  bool reuse_port = false;    ///< SO_REUSEPORT: several processes share one TCP address
 };
 
 /// The system calls of sources and drains, so that a simulated world can answer them instead. All are non-blocking; all
@@ -73,7 +73,8 @@ class Io {
   /// A listening socket. A Unix socket's file that nobody listens at is replaced; one that somebody does is EADDRINUSE.
   /// Throws std::system_error naming the address.
   virtual Descriptor listen(const Address& address, const ListenOptions& options) = 0;
-  /// A socket on its way to `address`: when it is writable, connect_result() tells. A negative errno if it fails at once.
+  /// A socket on its way to `address`: when it is writable, connect_result() tells. A negative errno if it fails at
+  /// once.
   virtual int connect(const Address& address) = 0;
   /// How a connection under way ended: no error if it stands.
   virtual std::error_code connect_result(int fd) = 0;

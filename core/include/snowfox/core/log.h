@@ -57,9 +57,9 @@ class LogSink {
 
 enum class LogFormat : std::uint8_t { Text, Json };
 
-/// Writes each record as one line to a descriptor that it borrows, normally 2, with one write(2): text, or a JSON object.
-/// Control characters are escaped, so nothing from outside can forge a line; a line is cut at 8 KiB. What the descriptor
-/// does not take is dropped.
+/// Writes each record as one line to a descriptor that it borrows, normally 2, with one write(2): text, or a JSON
+/// object. Control characters are escaped, so nothing from outside can forge a line; a line is cut at 8 KiB. What the
+/// descriptor does not take is dropped.
 class DescriptorLogSink final : public LogSink {
  public:
   explicit DescriptorLogSink(int fd, LogFormat format = LogFormat::Text) noexcept : fd_(fd), format_(format) {}

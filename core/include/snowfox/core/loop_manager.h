@@ -48,9 +48,9 @@ struct LoopCounters {
   std::uint64_t turns = 0;
   std::uint64_t polls = 0;
   std::uint64_t events = 0;
-  std::uint64_t rescued = 0;          ///< handle() threw, rescue() did not
-  std::uint64_t failed = 0;           ///< rescue() threw, too
-  std::uint64_t expired = 0;          ///< not begun, the deadline had passed
+  std::uint64_t rescued = 0;  ///< handle() threw, rescue() did not
+  std::uint64_t failed = 0;   ///< rescue() threw, too
+  std::uint64_t expired = 0;  ///< not begun, the deadline had passed
   std::uint64_t slow = 0;
   std::uint64_t unhandled_rejections = 0;
   std::uint64_t settled_twice = 0;    ///< promises: always 0, or there is a bug
@@ -92,14 +92,12 @@ class LoopManager {
   // --- sources and drains ---
 
   /// Makes the loop the owner: destroyed by remove(), or with the loop.
-  template <typename S>
-    requires std::derived_from<S, EventSource>
+  template <std::derived_from<EventSource> S>
   S& add(std::unique_ptr<S> source) {
     own(static_cast<EventSource&>(*source));
     return *source.release();
   }
-  template <typename D>
-    requires std::derived_from<D, EventDrain>
+  template <std::derived_from<EventDrain> D>
   D& add(std::unique_ptr<D> drain) {
     own(static_cast<EventDrain&>(*drain));
     return *drain.release();
@@ -139,8 +137,8 @@ class LoopManager {
   EventRef wait(Duration timeout);
   void dispatch(EventRef event) noexcept;
 
-  /// From now on the poller's own loop (see UvPoller on a uv_loop_t) runs the turns; this returns at once. Ended by what
-  /// ends run(), or by detach(); exit_code() tells how.
+  /// From now on the poller's own loop (see UvPoller on a uv_loop_t) runs the turns; this returns at once. Ended by
+  /// what ends run(), or by detach(); exit_code() tells how.
   void attach();
   void detach() noexcept;
   int exit_code() const noexcept { return exit_code_; }
@@ -160,8 +158,8 @@ class LoopManager {
   /// Remembers what may be deferred later and has no owner but itself: so that it goes with the loop if it never is.
   void park(Deferred& deferred) noexcept { parked_.push_back(deferred); }
 
-  /// Keeps run() from returning though no source and no timer is left, as work on another thread does; each call is to be
-  /// followed by one of release().
+  /// Keeps run() from returning though no source and no timer is left, as work on another thread does; each call is to
+  /// be followed by one of release().
   void hold() noexcept { ++holds_; }
   void release() noexcept { --holds_; }
 

@@ -6,7 +6,8 @@
 
 namespace snowfox {
 
-/// Takes and forgets: where the answer goes that nobody waits for. In core because an event without a drain has this one.
+/// Takes and forgets: where the answer goes that nobody waits for. In core because an event without a drain has this
+/// one.
 class NullDrain : public EventDrain {
  public:
   explicit NullDrain(LoopManager& loop) : EventDrain(loop) {}

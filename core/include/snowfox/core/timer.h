@@ -47,7 +47,8 @@ class TimerWheel {
   /// When expire() is to be called next: at most one tick after the first deadline; kNever if nothing is armed.
   TimePoint next() noexcept;
 
-  /// Expires what is due at `now`, at most `limit` timers; returns how many it did. If that is `limit`, more may be due.
+  /// Expires what is due at `now`, at most `limit` timers; returns how many it did. If that is `limit`, more may be
+  /// due.
   std::size_t expire(TimePoint now, std::size_t limit) noexcept;
 
  private:

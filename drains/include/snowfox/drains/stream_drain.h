@@ -12,9 +12,10 @@
 
 namespace snowfox {
 
-/// Bytes on their way into a socket, pipe or terminal: kept in lent buffers, written with one gathered write a turn, and
-/// when the kernel takes less, again as soon as it can. If writing fails, the peer takes nothing for the stall timeout,
-/// or the hard limit is passed, the drain is removed and the source on the same channel closed with that error.
+/// Bytes on their way into a socket, pipe or terminal: kept in lent buffers, written with one gathered write a turn,
+/// and when the kernel takes less, again as soon as it can. If writing fails, the peer takes nothing for the stall
+/// timeout, or the hard limit is passed, the drain is removed and the source on the same channel closed with that
+/// error.
 class StreamDrain : public EventDrain {
  public:
   /// `channel`'s descriptor must be non-blocking unless it is a socket. It may still be connecting.
@@ -24,8 +25,8 @@ class StreamDrain : public EventDrain {
   using EventDrain::enqueue;
   void enqueue(std::span<const std::byte> bytes) override;
 
-  /// Room for exactly `bytes` in one piece, to be written in place and enqueued by commit() before anything else is; empty
-  /// if the drain takes nothing any more.
+  /// Room for exactly `bytes` in one piece, to be written in place and enqueued by commit() before anything else is;
+  /// empty if the drain takes nothing any more.
   std::span<std::byte> reserve(std::size_t bytes);
   void commit(std::size_t bytes) noexcept;
 

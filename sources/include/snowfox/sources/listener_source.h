@@ -36,8 +36,7 @@ class ListenerSource final : public EventSource {
   using OnConnection = std::function<void(Connection)>;
 
   /// Throws std::system_error naming the address if it cannot be listened on: somebody else does, no permission, …
-  ListenerSource(LoopManager& loop, const Address& address, const ListenerOptions& options,
-                 OnConnection on_connection);
+  ListenerSource(LoopManager& loop, const Address& address, const ListenerOptions& options, OnConnection on_connection);
   ~ListenerSource() override;
 
   /// A listening descriptor on its way from one listener to another, with what goes along.

@@ -15,9 +15,9 @@ namespace snowfox {
 
 /// Events that the program posts itself: to the loop it runs on, or from another thread.
 ///
-/// Events posted on the loop's own thread cost no system call and no lock and are handled in the order they came, within
-/// the turn's budget. Those of another thread come in that thread's order. Until it is destroyed the loop waits for
-/// posts, so run() does not end by itself.
+/// Events posted on the loop's own thread cost no system call and no lock and are handled in the order they came,
+/// within the turn's budget. Those of another thread come in that thread's order. Until it is destroyed the loop waits
+/// for posts, so run() does not end by itself.
 class ManualSource final : public EventSource {
  public:
   static constexpr std::size_t kDefaultLimit = 1U << 20;
@@ -25,16 +25,13 @@ class ManualSource final : public EventSource {
   /// Must be made on the thread that runs the loop. `limit` is how many events may wait.
   explicit ManualSource(LoopManager& loop, std::size_t limit = kDefaultLimit);
 
-  /// Hands `event`, which must not be null, to the loop. False, and the event is destroyed, if `limit` events are waiting
-  /// already.
-  /// May be called from any thread as long as the source lives.
+  /// Hands `event`, which must not be null, to the loop. False, and the event is destroyed, if `limit` events are
+  /// waiting already. May be called from any thread as long as the source lives.
   bool post(EventRef event);
   /// The same with an event that calls `function`.
   template <typename F>
-    requires std::is_invocable_v<F&>
-  bool post(F&& function) {
-    return post(make_event(std::forward<F>(function)));
-  }
+  requires std::is_invocable_v<F&>
+  bool post(F&& function) { return post(make_event(std::forward<F>(function))); }
 
   /// How many events wait; about so many while other threads post. May be called from any thread.
   std::size_t size() const noexcept {
@@ -62,7 +59,7 @@ class ManualSource final : public EventSource {
   const std::thread::id thread_ = std::this_thread::get_id();
   const std::size_t limit_;
   Ring own_;
-  std::vector<EventRef> taken_;  // on their way from remote_ to own_; kept for its memory
+  std::vector<EventRef> taken_;           // on their way from remote_ to own_; kept for its memory
   std::atomic<std::size_t> own_size_{0};  // of own_, for other threads; only the loop's sets it
 
   std::mutex mutex_;

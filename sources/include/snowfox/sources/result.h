@@ -13,8 +13,7 @@ class Result {
  public:
   using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-  Result()
-    requires std::is_void_v<T>
+  Result() requires std::is_void_v<T>
   = default;
   Result(Value value) : outcome_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: meant to convert
   /// What was thrown; must not be null.

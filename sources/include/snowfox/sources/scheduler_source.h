@@ -36,18 +36,16 @@ class SchedulerSource final : public EventSource {
   TimerId at(TimePoint deadline, EventRef event);
   /// The same with an event that calls `function`.
   template <typename F>
-    requires std::is_invocable_v<F&>
-  TimerId after(Duration wait, F&& function) {
+  requires std::is_invocable_v<F&> TimerId after(Duration wait, F&& function) {
     return after(wait, make_event(std::forward<F>(function)));
   }
 
   /// What `make_event` makes, every `period`, for the first time one period from now. A late tick is not made up for:
-  /// the next one is counted from the late one. A tick for which `make_event` gives null, or throws, is skipped. `period`
-  /// must be above zero.
+  /// the next one is counted from the late one. A tick for which `make_event` gives null, or throws, is skipped.
+  /// `period` must be above zero.
   TimerId every(Duration period, MakeEvent make_event);
   template <typename F>
-    requires std::is_void_v<std::invoke_result_t<F&>>
-  TimerId every(Duration period, F function) {
+  requires std::is_void_v<std::invoke_result_t<F&>> TimerId every(Duration period, F function) {
     // Shared with the event under way, so that the function may cancel its own timer.
     auto shared = std::make_shared<F>(std::move(function));
     return every(period, MakeEvent([shared] { return make_event([shared] { (*shared)(); }); }));

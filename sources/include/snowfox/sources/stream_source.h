@@ -25,10 +25,10 @@ struct StreamOptions {
 
 /// The bytes of a connection, turned into events by a protocol.
 ///
-/// A protocol derives from this and parses frames out of the receive buffer; reading is done here: one read a turn, into
-/// a buffer that is lent for as long as something is in it. At the end - the peer has closed, a timeout, nonsense, the
-/// drain on the same channel failed - closed() makes the last event, and the source is removed from its loop. What the
-/// drain still has is flushed first if the peer has only closed its own side.
+/// A protocol derives from this and parses frames out of the receive buffer; reading is done here: one read a turn,
+/// into a buffer that is lent for as long as something is in it. At the end - the peer has closed, a timeout, nonsense,
+/// the drain on the same channel failed - closed() makes the last event, and the source is removed from its loop. What
+/// the drain still has is flushed first if the peer has only closed its own side.
 class StreamSource : public EventSource {
  public:
   ~StreamSource() override;

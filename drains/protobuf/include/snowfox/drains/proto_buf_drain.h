@@ -21,8 +21,8 @@ class ProtoBufDrain final : public StreamDrain {
                 std::size_t max_frame_bytes = 16U << 20);
 
   using StreamDrain::enqueue;
-  /// Throws std::system_error(Errc::FrameTooLarge), and enqueues nothing, if `message` is longer than the limit: the other
-  /// side would refuse it.
+  /// Throws std::system_error(Errc::FrameTooLarge), and enqueues nothing, if `message` is longer than the limit: the
+  /// other side would refuse it.
   void enqueue(const google::protobuf::MessageLite& message);
 
  private:

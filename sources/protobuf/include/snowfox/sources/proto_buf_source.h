@@ -52,9 +52,9 @@ class MessageEvent;
 /// What all connections that speak the same messages share: the limits, what to do with a message, and the message
 /// objects, which are used again and again. Must outlive the sources and their events.
 ///
-/// If Message has a string field `correlation_id`, it becomes the event's: a message without one, or with one longer than
-/// CorrelationId holds, goes to `on_refused`. If it has an integer field `timeout_ms` above zero, the sender gives up so many
-/// milliseconds from now: handling is not begun after that.
+/// If Message has a string field `correlation_id`, it becomes the event's: a message without one, or with one longer
+/// than CorrelationId holds, goes to `on_refused`. If it has an integer field `timeout_ms` above zero, the sender gives
+/// up so many milliseconds from now: handling is not begun after that.
 template <typename Message>
 class ProtoBufProtocol {
  public:
@@ -62,8 +62,8 @@ class ProtoBufProtocol {
   using OnMessage = std::function<void(MessageEvent<Message>&)>;
   /// A connection is over: which source's, and why (Errc::EndOfStream if the peer closed it in order).
   using OnClosed = std::function<void(SourceId, std::error_code)>;
-  /// A message has no usable correlation id, for the reason given. True if it was dealt with, for instance answered with
-  /// an error; false, as when not set: its connection is closed.
+  /// A message has no usable correlation id, for the reason given. True if it was dealt with, for instance answered
+  /// with an error; false, as when not set: its connection is closed.
   using OnRefused = std::function<bool(const Message&, std::string_view reason, ProtoBufDrain*)>;
   /// `on_message` threw. Not set: the error goes to the loop, which logs it.
   using OnError = std::function<void(MessageEvent<Message>&, std::exception_ptr)>;
@@ -204,7 +204,9 @@ class ProtoBufSource final : public FramedSource {
     const std::string reason = text.empty()
                                    ? "correlation_id is missing: expected 1 to 39 bytes"
                                    : "correlation_id has " + std::to_string(text.size()) + " bytes: expected 1 to 39";
-    if (protocol_.on_refused && protocol_.on_refused(message, reason, loop().template fetch<ProtoBufDrain>(drain_))) return;
+    if (protocol_.on_refused && protocol_.on_refused(message, reason, loop().template fetch<ProtoBufDrain>(drain_))) {
+      return;
+    }
     throw ProtocolError(Errc::BadFrame, reason);
   }
 
@@ -236,8 +238,8 @@ struct ProtoBufConnection {
   DrainId drain;
 };
 
-/// For the side that asks: makes the source and the drain of a new connection; the loop owns them. Answers are read however
-/// much is still to be sent.
+/// For the side that asks: makes the source and the drain of a new connection; the loop owns them. Answers are read
+/// however much is still to be sent.
 template <typename Message>
 ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                      const Watermarks* watermarks = nullptr) {
@@ -246,8 +248,8 @@ ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channe
   return {source.id(), drain.id()};
 }
 
-/// For the side that answers: the same, but while more answers wait than the high watermark, no requests are read. If both
-/// sides did so, each might wait for the other to read.
+/// For the side that answers: the same, but while more answers wait than the high watermark, no requests are read. If
+/// both sides did so, each might wait for the other to read.
 template <typename Message>
 ProtoBufConnection serve_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                    const Watermarks* watermarks = nullptr) {
