@@ -6,7 +6,9 @@ namespace snowfox {
 
 FaultChooser* detail::fault_chooser = nullptr;
 
-FaultChooser* set_fault_chooser(FaultChooser* chooser) noexcept { return std::exchange(detail::fault_chooser, chooser); }
+FaultChooser* set_fault_chooser(FaultChooser* chooser) noexcept {
+  return std::exchange(detail::fault_chooser, chooser);
+}
 
 std::string_view to_string(FaultPoint point) noexcept {
   switch (point) {

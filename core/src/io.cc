@@ -20,7 +20,6 @@
 
 #include <snowfox/core/signal_name.h>
 
-
 namespace snowfox {
 namespace {
 

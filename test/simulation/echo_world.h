@@ -28,8 +28,8 @@ namespace snowfox::simulation {
 using namespace std::chrono_literals;
 using echo::Envelope;
 
-/// A daemon as our users write them: answers at once, after a while, or when a worker has done something, as the code of
-/// the request says; ends in order on SIGTERM.
+/// A daemon as our users write them: answers at once, after a while, or when a worker has done something, as the code
+/// of the request says; ends in order on SIGTERM.
 class EchoServer {
  public:
   static Address tcp_address() { return Address::tcp("10.0.0.1", 7000); }
@@ -149,7 +149,8 @@ class EchoClient {
       const int number = left_--;
       Envelope message;
       message.set_code(static_cast<std::uint32_t>(number));
-      message.set_body(name_ + " " + std::to_string(number) + std::string(static_cast<std::size_t>(number * 37 % 2000), '.'));
+      message.set_body(name_ + " " + std::to_string(number) +
+                       std::string(static_cast<std::size_t>(number * 37 % 2000), '.'));
       ++pending_;
       try {
         request<Envelope>(keeper_, *drain, message)

@@ -78,8 +78,8 @@ TEST(SimulationTest, TellsThePeersOfAProcessThatIsKilled) {
   for (Process* client : world.asking) EXPECT_GT(client->program<EchoClient>().rejected(), 0);
   world.serve();
   const int before = world.asking[0]->program<EchoClient>().answered();
-  EXPECT_TRUE(world.simulation.run_until(
-      [&] { return world.asking[0]->program<EchoClient>().answered() > before + 100; }, 60s))
+  EXPECT_TRUE(
+      world.simulation.run_until([&] { return world.asking[0]->program<EchoClient>().answered() > before + 100; }, 60s))
       << "they have found the new one";
   world.check_answers();
 }
@@ -191,10 +191,12 @@ TEST(SimulationTest, StartsChildrenAndTellsTheirEnd) {
   };
   std::string how;
   Process& parent = host.start("parent", [](Process& process) { return std::make_shared<Parent>(process); });
-  simulation.run_until([&] {
-    if (parent.running()) how = parent.program<Parent>().how;
-    return !parent.running();
-  }, 1s);
+  simulation.run_until(
+      [&] {
+        if (parent.running()) how = parent.program<Parent>().how;
+        return !parent.running();
+      },
+      1s);
   EXPECT_EQ(how, "exit code 3");
   EXPECT_EQ(parent.exit_code(), 0) << "there was nothing left to wait for";
 }

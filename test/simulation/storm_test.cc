@@ -14,12 +14,8 @@ std::uint64_t storm(std::uint64_t seed, const Faults& faults, Mutant mutant = Mu
   for (int blow = 0; blow < 5 && !world.clients_done(); ++blow) {
     world.simulation.run_for(random.between(1ms, 2s));
     switch (random.below(6)) {
-      case 0:
-        world.simulation.cut(world.here, world.there);
-        break;
-      case 1:
-        world.simulation.heal(world.here, world.there);
-        break;
+      case 0: world.simulation.cut(world.here, world.there); break;
+      case 1: world.simulation.heal(world.here, world.there); break;
       case 2:
         world.server->kill();
         world.serve();
@@ -30,8 +26,7 @@ std::uint64_t storm(std::uint64_t seed, const Faults& faults, Mutant mutant = Mu
         require(world.server->exit_code() == 0, "the server did not end in order");
         world.serve();
         break;
-      default:
-        break;
+      default: break;
     }
   }
   world.simulation.set_faults(Faults::none());

@@ -87,10 +87,10 @@ class EventSource : public ListNode<EventSource> {
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
   std::uint32_t drain_pauses_ = 0;  // of those, by drains
-  bool ready_ = false;             // has something, though it may be paused
-  bool pause_announced_ = false;   // what on_pause_changed() was told last
-  bool pause_listed_ = false;      // is to be told at the end of the turn
-  bool owned_ = false;             // by the loop
+  bool ready_ = false;              // has something, though it may be paused
+  bool pause_announced_ = false;    // what on_pause_changed() was told last
+  bool pause_listed_ = false;       // is to be told at the end of the turn
+  bool owned_ = false;              // by the loop
   bool background_ = false;
   bool last_words_ = false;  // no pause counts any more
 };

@@ -92,9 +92,9 @@ class Io {
   /// Of a connected Unix socket; nothing for TCP.
   virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
 
-  /// A descriptor from which the `signals` sent to the process are read, each a signalfd_siginfo (signalfd(2)). They are
-  /// blocked in the calling thread; `newly_blocked` becomes those that were not before. Throws std::system_error if they
-  /// are taken already, or if no descriptor is left.
+  /// A descriptor from which the `signals` sent to the process are read, each a signalfd_siginfo (signalfd(2)). They
+  /// are blocked in the calling thread; `newly_blocked` becomes those that were not before. Throws std::system_error if
+  /// they are taken already, or if no descriptor is left.
   virtual Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) = 0;
   /// Ends that, on the same thread, when the descriptor has been closed.
   virtual void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept = 0;

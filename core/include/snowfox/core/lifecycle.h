@@ -69,14 +69,14 @@ class Hook {
 
 /// The moments at which metrics, tracing and inspection can look on.
 struct Lifecycle {
-  Hook<LoopManager&> process_init;                      ///< run() begins
-  Hook<LoopManager&, int> process_exit;                 ///< run() ends, with this exit code; drains are still flushed
-  Hook<Event&> event_initialise;                        ///< the loop has taken hold of an event
-  Hook<Event&> event_handle;                            ///< handle() is about to be called
-  Hook<Event&, std::exception_ptr> event_error;         ///< handle() has thrown, before rescue()
-  Hook<Event&> event_done;                              ///< handled, or rescued, or given up
-  Hook<EventDrain&, std::size_t> drain_enqueue;         ///< so many bytes were enqueued
-  Hook<Audit&> audit;                                   ///< LoopManager::audit() asks each part for its own books
+  Hook<LoopManager&> process_init;               ///< run() begins
+  Hook<LoopManager&, int> process_exit;          ///< run() ends, with this exit code; drains are still flushed
+  Hook<Event&> event_initialise;                 ///< the loop has taken hold of an event
+  Hook<Event&> event_handle;                     ///< handle() is about to be called
+  Hook<Event&, std::exception_ptr> event_error;  ///< handle() has thrown, before rescue()
+  Hook<Event&> event_done;                       ///< handled, or rescued, or given up
+  Hook<EventDrain&, std::size_t> drain_enqueue;  ///< so many bytes were enqueued
+  Hook<Audit&> audit;                            ///< LoopManager::audit() asks each part for its own books
 };
 
 }  // namespace snowfox

@@ -53,10 +53,10 @@ struct LoopCounters {
   std::uint64_t expired = 0;  ///< not begun, the deadline had passed
   std::uint64_t slow = 0;
   std::uint64_t unhandled_rejections = 0;
-  std::uint64_t settled_twice = 0;    ///< promises: always 0, or there is a bug
-  std::uint64_t enqueued_bytes = 0;   ///< in all drains: flushed, dropped, or still pending
+  std::uint64_t settled_twice = 0;   ///< promises: always 0, or there is a bug
+  std::uint64_t enqueued_bytes = 0;  ///< in all drains: flushed, dropped, or still pending
   std::uint64_t flushed_bytes = 0;
-  std::uint64_t dropped_bytes = 0;    ///< enqueued on a drain that was closed, or lost with one
+  std::uint64_t dropped_bytes = 0;  ///< enqueued on a drain that was closed, or lost with one
 };
 
 /// Something to be done on the loop soon, after the event being handled now: how continuations of promises run.

@@ -64,7 +64,7 @@ class SignalSource final : public EventSource {
   std::shared_ptr<const Handler> handler_;
   sigset_t signals_{};
   sigset_t newly_blocked_{};  // those of them that were not before
-  ChannelRef channel_;       // null once removed
+  ChannelRef channel_;        // null once removed
 };
 
 }  // namespace snowfox
