@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
@@ -12,10 +13,19 @@
 namespace snowfox {
 namespace {
 
+/// The front of what was given, on one line, and so that what() does not end in it.
+std::string shown(std::string_view text) {
+  constexpr std::size_t kMost = 200;
+  std::size_t size = std::min(text.size(), kMost);
+  while (size != 0 && size != text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
+  std::string front(text.substr(0, size));
+  std::replace_if(
+      front.begin(), front.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return front;
+}
+
 [[noreturn]] void refuse(std::string_view text, std::string_view why) {
-  std::string message = "address '";
-  message.append(text.substr(0, 200)).append("': ").append(why);
-  throw std::invalid_argument(message);
+  throw std::invalid_argument("address '" + shown(text).append("': ").append(why));
 }
 
 }  // namespace
@@ -47,6 +57,8 @@ Address Address::tcp(std::string_view host, std::uint16_t port) {
   const std::string name(host == "localhost" ? "127.0.0.1" : host == "*" ? "0.0.0.0" : host);
   sockaddr_in v4{};
   sockaddr_in6 v6{};
+  // inet_pton() would not see what comes after a zero byte.
+  if (name.find('\0') != std::string::npos) refuse(host, "an IP address has no zero byte");
   if (inet_pton(AF_INET, name.c_str(), &v4.sin_addr) == 1) {
     v4.sin_family = AF_INET;
     v4.sin_port = htons(port);

@@ -54,6 +54,14 @@ TEST(AddressTest, RefusesNonsenseAndSaysWhy) {
   EXPECT_THAT([] { Address::parse("unix:"); }, ThrowsMessage<std::invalid_argument>(HasSubstr("path")));
 }
 
+// Goal: what is refused is told whole and on one line, whatever is in it; nothing is read only up to a zero byte.
+TEST(AddressTest, RefusesAZeroByteAndSaysWhy) {
+  EXPECT_THAT([] { Address::parse(std::string_view("127.0.0.1\0x:80", 14)); },
+              ThrowsMessage<std::invalid_argument>("address '127.0.0.1?x': an IP address has no zero byte"));
+  EXPECT_THAT([] { Address::parse(std::string_view("unix:/a\0b", 9)); },
+              ThrowsMessage<std::invalid_argument>("address '/a?b': the path of a Unix socket has no zero byte"));
+}
+
 TEST(AddressTest, TakesAPathAsLongAsTheKernelDoes) {
   const std::string most(107, 'p');
   EXPECT_EQ(Address::unix_socket(most).path(), most);
@@ -70,6 +78,10 @@ TEST(AddressTest, QuotesOnlyTheBeginningOfALongText) {
   } catch (const std::invalid_argument& error) {
     EXPECT_LT(std::string(error.what()).size(), 400U);
   }
+  std::string text = "\u00e9:1";
+  text.insert(0, 199, 'x');
+  EXPECT_THAT([&] { Address::parse(text); }, ThrowsMessage<std::invalid_argument>(HasSubstr("xxx'")))
+      << "a character was cut in two";
 }
 
 TEST(AddressTest, ComparesByWhatItNames) {
