@@ -257,6 +257,18 @@ TEST(YamlReaderTest, RefusesWhatIsNoText) {
   EXPECT_EQ(read("\xef\xbb\xbfname: a\r\n").name, "a");
 }
 
+// Goal: who is told of a problem may have a terminal, and that must not do what a configuration says.
+TEST(YamlReaderTest, TellsNoControlCharacters) {
+  EXPECT_EQ(
+      error("name: \"a\"\nlog: {level: \"\\e\\u009b2J\"}\n"),
+      R"(node.yml:2:14: log.level: expected debug, info, warning, error, critical or off, found "\x1b\x9b2J" in quotes)");
+  EXPECT_EQ(error("name: a\n\"b\\u0085c\": 1\n"),
+            R"(node.yml:2:1: "b\x85c": unknown key; known here: listen, log, name, services)");
+  EXPECT_EQ(
+      error("name: a\nlisten: [\"\\u009bx:1\"]\n"),
+      "node.yml:2:10: listen[0]: address '  x': expected an IP address, localhost or *; other names are not looked up");
+}
+
 TEST(YamlReaderTest, ReadsAliases) {
   const Settings settings = read("name: &n alpha\nservices:\n- {id: *n, command: &c [a, b]}\n- {id: b, command: *c}\n");
   EXPECT_EQ(settings.services.at(0).id, "alpha");

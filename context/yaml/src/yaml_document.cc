@@ -328,7 +328,7 @@ bool parse_yaml(std::string_view text, std::uint32_t file, YamlDocument& documen
 }
 
 void append_yaml_key(std::string& path, std::string_view key) {
-  const bool word = !key.empty() && key.size() <= kMaxQuotedBytes &&
+  const bool word = !key.empty() && key.size() <= kMaxQuotedBytes && !holds_control_character(key) &&
                     std::all_of(key.begin(), key.end(),
                                 [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; });
   if (!path.empty()) path += '.';
@@ -345,16 +345,19 @@ std::string quote_yaml(std::string_view text) {
     while ((static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
     if (static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
   }
-  for (const char c : text) {
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t control = control_character_length(text);
     if (c == '"' || c == '\\') {
       (quoted += '\\') += c;
     } else if (c == '\n') {
       quoted += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else if (control != 0) {
+      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[control - 1]));
     } else {
       quoted += c;
     }
+    text.remove_prefix(std::max<std::size_t>(control, 1));
   }
   return quoted + (cut ? "…\"" : "\"");
 }

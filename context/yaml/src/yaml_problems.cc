@@ -6,6 +6,19 @@
 
 namespace snowfox {
 
+std::size_t control_character_length(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  return text.size() > 1 && byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0 ? 2 : 0;
+}
+
+bool holds_control_character(std::string_view text) noexcept {
+  for (; !text.empty(); text.remove_prefix(1)) {
+    if (control_character_length(text) != 0) return true;
+  }
+  return false;
+}
+
 std::uint32_t YamlProblems::add_file(std::string name) {
   files_.push_back(std::move(name));
   return static_cast<std::uint32_t>(files_.size() - 1);
@@ -21,8 +34,10 @@ YamlMark YamlProblems::mark(const ConfigurationPlace& place) const noexcept {
 }
 
 void YamlProblems::add(const YamlMark& mark, std::string key, std::string message) {
-  std::replace_if(
-      message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    const std::size_t length = control_character_length(std::string_view(message).substr(i));
+    message.replace(i, length, length, ' ');
+  }
   add(mark, {place(mark, std::move(key)), std::move(message)});
 }
 

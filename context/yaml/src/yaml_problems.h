@@ -3,12 +3,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <snowfox/context/configuration_error.h>
 
 namespace snowfox {
+
+/// How many bytes the control character has that `text`, which is not empty, begins with: 1 if it is one of ASCII, 2 if
+/// it is one of those beyond, U+0080 to U+009F; 0 if it is something else. What is told has none of them: a terminal
+/// would do what they say.
+std::size_t control_character_length(std::string_view text) noexcept;
+bool holds_control_character(std::string_view text) noexcept;
 
 /// Where something stands, as the parser tells it: by the number of the file, line and column from 1.
 struct YamlMark {
