@@ -317,6 +317,7 @@ TEST_F(NodeTest, RefusesARunDirectoryThatOthersMayWrite) {
 TEST_F(NodeTest, TellsMistakesOnTheCommandLine) {
   for (const auto& [arguments, expected] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"--shutdown-timeout", "soon"}, "'soon' is no duration"},
+           {{"--shutdown-timeout=-0s"}, "'-0s' is no duration"},
            {{"--user", "nobody-at-all"}, "there is no user 'nobody-at-all'"},
            {{"--group", "nobody-at-all"}, "there is no group 'nobody-at-all'"},
            {{"--log-level", "loud"}, "expected debug, info, warning"},

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
+#include <utility>
 
 namespace snowfox::node {
 namespace {
@@ -21,13 +22,13 @@ constexpr std::chrono::hours kLongest{24 * 365};
 }  // namespace
 
 Duration parse_duration(std::string_view text) {
-  std::int64_t count = 0;
+  std::uint64_t count = 0;  // takes no sign, not even that of -0
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
   for (const auto& [name, length] : kUnits) {
-    if (error != std::errc() || name != unit || count < 0) continue;
-    if (count > kLongest / length) break;
-    return count * length;
+    if (error != std::errc() || name != unit) continue;
+    if (std::cmp_greater(count, kLongest / length)) break;
+    return static_cast<std::int64_t>(count) * length;
   }
   throw std::invalid_argument("'" + std::string(text) +
                               "' is no duration: expected a number and ms, s, m or h, as in 10s");
