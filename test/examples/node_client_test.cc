@@ -56,6 +56,7 @@ TEST_F(NodeClientTest, ShowsControlCharactersInsteadOfSendingThem) {
   EXPECT_THAT(client({"--eval", "status"}).output, HasSubstr("node           a\\x1b[31mb\\u009b\n"));
   const Finished json = client({"--json", "--eval", "status"});
   EXPECT_TRUE(is_json(json.output));
+  EXPECT_THAT(json.output, HasSubstr("a\\u001b[31mb\\u009b"));
   EXPECT_EQ(info_of(json.output).node_name(), "a\x1b[31mb\xc2\x9b");
   stop();
 }
@@ -202,6 +203,7 @@ TEST_F(NodeClientTest, TellsAScriptsMistakeWithItsLineAndWhatIsUnderstood) {
                                                         {"node.status(maybe)", "line 1: 'node.status(maybe'"},
                                                         {"node.status", "line 1: 'node.status'"},
                                                         {"\n\n(", "line 3: '('"},
+                                                        {"reload \u00e9", "line 1: '\u00e9'"},
                                                         {"status()", "line 1: 'status('"},
                                                         {"service.start('web')", "line 1: 'service.start'"}}) {
     const Finished failed = client({"--eval", code});

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "client/message_text.h"
+
 namespace snowfox::node {
 namespace {
 
@@ -51,7 +53,12 @@ class Tokens {
     skip_blanks();
     std::size_t size = 0;
     while (size < rest_.size() && is_word(rest_[size])) ++size;
-    return take(size == 0 && !rest_.empty() ? 1 : size);
+    if (size == 0 && !rest_.empty()) {
+      // A sign is a whole character, for a message may show it.
+      do ++size;
+      while (size < rest_.size() && (static_cast<unsigned char>(rest_[size]) & 0xc0) == 0x80);
+    }
+    return take(size);
   }
   /// True, and it is taken, if `sign` comes next.
   bool accept(std::string_view sign) {
@@ -83,9 +90,8 @@ class Tokens {
 };
 
 [[noreturn]] void refuse(const Tokens& tokens, std::string_view found) {
-  std::string shown(found.substr(0, 40));
-  for (char& c : shown) c = std::iscntrl(static_cast<unsigned char>(c)) != 0 ? '?' : c;
-  throw ScriptError(tokens.line(), fmt::format("'{}' is not understood; what is: {}", shown, all_forms()));
+  throw ScriptError(tokens.line(),
+                    fmt::format("'{}' is not understood; what is: {}", printable(found.substr(0, 40)), all_forms()));
 }
 
 Call parse_call(Tokens& tokens, std::string_view name) {

@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -22,17 +23,25 @@ std::vector<const FieldDescriptor*> fields_in_order(const Message& message) {
   return fields;
 }
 
+/// The control character that `text` has at `at`, be it of ASCII or, in two bytes, beyond; nothing if it is another.
+std::optional<unsigned> control_character(std::string_view text, std::size_t at) {
+  const auto c = static_cast<unsigned char>(text[at]);
+  const auto next = static_cast<unsigned char>(at + 1 < text.size() ? text[at + 1] : 0);
+  if (c < 0x20 || c == 0x7f) return c;
+  if (c == 0xc2 && next >= 0x80 && next < 0xa0) return next;
+  return std::nullopt;
+}
+
 void append_json_string(std::string& json, std::string_view text) {
   json += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      json += '\\';
-      json += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      json += c;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (const auto control = control_character(text, i)) {
+      json += fmt::format("\\u{:04x}", *control);
+      if (*control >= 0x80) ++i;
+      continue;
     }
+    if (text[i] == '"' || text[i] == '\\') json += '\\';
+    json += text[i];
   }
   json += '"';
 }
@@ -164,15 +173,14 @@ std::string to_text(const public_api::NodeInfoResponse& info) {
 std::string printable(std::string_view text) {
   std::string shown;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    if (c < 0x20 || c == 0x7f) {
-      shown += fmt::format("\\x{:02x}", c);
-    } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
-      shown += fmt::format("\\u{:04x}", next);  // the control characters beyond ASCII
-      ++i;
-    } else {
+    const auto control = control_character(text, i);
+    if (!control) {
       shown += text[i];
+    } else if (*control < 0x80) {
+      shown += fmt::format("\\x{:02x}", *control);
+    } else {
+      shown += fmt::format("\\u{:04x}", *control);
+      ++i;
     }
   }
   return shown;
