@@ -16,6 +16,8 @@ class ManualLoop {
  public:
   explicit ManualLoop(LoopOptions options = {}, Io& io = Io::system())
       : ManualLoop(std::make_unique<ManualPoller>(), options, io) {}
+  ManualLoop(std::unique_ptr<ManualPoller> own, LoopOptions options, Io& io)
+      : poller(*own), loop(std::move(own), io, log, options) {}
 
   LoopManager& operator*() noexcept { return loop; }
   LoopManager* operator->() noexcept { return &loop; }
@@ -41,10 +43,6 @@ class ManualLoop {
   Log log{sink, LogLevel::Debug};
   ManualPoller& poller;
   LoopManager loop;
-
- private:
-  ManualLoop(std::unique_ptr<ManualPoller> own, LoopOptions options, Io& io)
-      : poller(*own), loop(std::move(own), io, log, options) {}
 };
 
 }  // namespace snowfox
