@@ -225,6 +225,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadStart{"BadLevel", "log:\n  level: loud\n", {":2:10: log.level: expected"}},
         BadStart{
             "NoSuchUser", "api:\n  allow: {users: [nobody-at-all]}\n", {":2:19: api.allow.users[0]: there is no user"}},
+        BadStart{"UserWithAZeroByte",
+                 "api:\n  allow: {users: [\"root\\0x\"], groups: [\"root\\0\"]}\n",
+                 {":2:19: api.allow.users[0]: there is no user", ":2:40: api.allow.groups[0]: there is no group"}},
         BadStart{"ServiceWithoutCommand", "services:\n- id: web\n", {":2:3: services[0].command: "}},
         BadStart{"DuplicateService",
                  "services:\n- {id: web, command: a}\n- {id: web, command: b}\n",

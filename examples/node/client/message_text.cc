@@ -149,7 +149,7 @@ std::string json_string(std::string_view text) {
     if (text[i] == '"' || text[i] == '\\') json += '\\';
     json += text[i];
   }
-  return json + '"';
+  return json += '"';
 }
 
 std::string to_text(const public_api::NodeInfoResponse& info) {

@@ -8,6 +8,7 @@
 #include <snowfox/core/error.h>
 
 #include "client/call_meaning.h"
+#include "client/message_text.h"
 #include "common/build_version.h"
 #include "common/connect.h"
 #include "common/duration.h"
@@ -42,7 +43,10 @@ Promise<void> NodeClient::connect() {
         try {
           std::rethrow_exception(error);
         } catch (const RemoteError& refusal) {
-          throw std::runtime_error(fmt::format("{}: {}", address_.str(), refusal.what()));
+          throw std::runtime_error(fmt::format("{}: {}", address_.str(), printable(refusal.what())));
+        } catch (const std::invalid_argument& nonsense) {
+          throw std::runtime_error(
+              fmt::format("{}: no node that can be talked with: {}", address_.str(), nonsense.what()));
         } catch (const std::system_error& failure) {
           throw std::runtime_error(fmt::format("cannot reach a node at {}: {}", address_.str(),
                                                failure.code() == Errc::DeadlineExceeded

@@ -30,11 +30,14 @@ bool is_number(std::string_view text, Number& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+/// What the system would read only up to there.
+bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
 /// A user, by name or number.
 void user(const YamlValue& value, uid_t& target) {
   const auto text = value.scalar("the name or number of a user");
   if (!text || is_number(*text, target)) return;
-  const passwd* entry = getpwnam(std::string(*text).c_str());
+  const passwd* entry = has_zero_byte(*text) ? nullptr : getpwnam(std::string(*text).c_str());
   if (entry == nullptr) return value.refuse("there is no user '" + std::string(*text) + "'");
   target = entry->pw_uid;
 }
@@ -42,7 +45,7 @@ void user(const YamlValue& value, uid_t& target) {
 void group(const YamlValue& value, gid_t& target) {
   const auto text = value.scalar("the name or number of a group");
   if (!text || is_number(*text, target)) return;
-  const struct group* entry = getgrnam(std::string(*text).c_str());
+  const struct group* entry = has_zero_byte(*text) ? nullptr : getgrnam(std::string(*text).c_str());
   if (entry == nullptr) return value.refuse("there is no group '" + std::string(*text) + "'");
   target = entry->gr_gid;
 }
