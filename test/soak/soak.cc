@@ -42,7 +42,7 @@ std::vector<Watch::Process> children_of(pid_t parent) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const pid_t pid = std::stoi(name);
-    if (node::parent_of(pid) != parent) continue;
+    if (Io::system().parent_of(pid) != parent) continue;
     std::string program = read_file(entry.path() / "comm");
     while (!program.empty() && program.back() == '\n') program.pop_back();
     children.push_back({program, pid});
