@@ -1,5 +1,7 @@
 #include <snowfox/core/lifecycle.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,6 +94,19 @@ TEST(HookTest, DoesNotCallOneThatAnEarlierOneDropped) {
   second = hook.add([&](int) { ++calls; });
   hook(1);
   EXPECT_EQ(calls, 0);
+}
+
+// Goal: what comes and goes leaves nothing behind, though the hook is not called: a keeper of promises waits for the
+// end of the loop, and a daemon makes one for each connection.
+TEST(HookTest, ForgetsThoseWhoHaveGoneThoughItIsNotCalled) {
+  TestHook hook;
+  const auto first = hook.add([](int) {});
+  std::size_t most = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    const auto gone = hook.add([](int) {});
+    most = std::max(most, hook.size());
+  }
+  EXPECT_LT(most, 10);
 }
 
 // Goal: a hook that is called again from within, as by a function that enqueues while it is told of an enqueue, still

@@ -25,11 +25,15 @@ class Hook {
   class Token;
   [[nodiscard]] Token add(Function function) {
     auto entry = std::make_shared<Function>(std::move(function));
+    // A moment that does not come for long, as the end, must not collect those who have gone meanwhile.
+    if (depth_ == 0 && functions_.size() == functions_.capacity()) forget_gone();
     functions_.push_back(entry);
     return Token(std::move(entry));
   }
 
   bool empty() const noexcept { return functions_.empty(); }
+  /// How many it remembers, some of which may have gone.
+  std::size_t size() const noexcept { return functions_.size(); }
   void operator()(Arguments... arguments) {
     if (functions_.empty()) return;
     call(arguments...);
@@ -60,10 +64,15 @@ class Hook {
       }
     }
     // A call further out still goes by its count.
-    if (--depth_ == 0 && gone) std::erase_if(functions_, [](const auto& function) { return function.expired(); });
+    if (--depth_ == 0 && gone) forget_gone();
+  }
+  void forget_gone() {
+    std::erase_if(functions_, [](const auto& function) { return function.expired(); });
+    // Room for as many again, or the next few would each look through all.
+    functions_.reserve(2 * functions_.size() + 1);
   }
 
-  std::vector<std::weak_ptr<Function>> functions_;
+  std::vector<std::weak_ptr<Function>> functions_;  // some of them gone
   unsigned depth_ = 0;
 };
 
