@@ -243,6 +243,15 @@ class SystemIo final : public Io {
 
 }  // namespace
 
+Descriptor Io::take_signals(const sigset_t& signals, sigset_t& newly_blocked) {
+  return system().take_signals(signals, newly_blocked);
+}
+void Io::give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept {
+  system().give_back_signals(signals, newly_blocked);
+}
+pid_t Io::process_id() noexcept { return system().process_id(); }
+pid_t Io::parent_of(pid_t pid) noexcept { return system().parent_of(pid); }
+
 Io& Io::system() noexcept {
   static SystemIo io;
   return io;

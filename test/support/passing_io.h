@@ -26,11 +26,6 @@ class PassingIo : public Io {
   Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) override {
     return Descriptor(*this, system().take_signals(signals, newly_blocked).release());
   }
-  void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept override {
-    system().give_back_signals(signals, newly_blocked);
-  }
-  pid_t process_id() noexcept override { return system().process_id(); }
-  pid_t parent_of(pid_t pid) noexcept override { return system().parent_of(pid); }
 };
 
 }  // namespace snowfox

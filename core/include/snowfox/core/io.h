@@ -92,16 +92,18 @@ class Io {
   /// Of a connected Unix socket; nothing for TCP.
   virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
 
+  // --- signals and processes: the system's, unless this is a world that has its own ---
+
   /// A descriptor from which the `signals` sent to the process are read, each a signalfd_siginfo (signalfd(2)). They
   /// are blocked in the calling thread; `newly_blocked` becomes those that were not before. Throws std::system_error if
   /// they are taken already, or if no descriptor is left.
-  virtual Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) = 0;
+  virtual Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked);
   /// Ends that, on the same thread, when the descriptor has been closed.
-  virtual void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept = 0;
+  virtual void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept;
 
   /// What the process is called, and who started the process `pid`; 0 if there is no such process.
-  virtual pid_t process_id() noexcept = 0;
-  virtual pid_t parent_of(pid_t pid) noexcept = 0;
+  virtual pid_t process_id() noexcept;
+  virtual pid_t parent_of(pid_t pid) noexcept;
   /// Who starts children, for ProcessSource; null: the system.
   virtual ChildIo* children() noexcept { return nullptr; }
 };
