@@ -37,10 +37,7 @@ JournalDrain::JournalDrain(snowfox::LoopManager& loop, const std::string& path, 
 }
 
 void JournalDrain::enqueue(std::span<const std::byte> bytes) {
-  if (!channel_) {
-    loop().counters().dropped_bytes += bytes.size();
-    return;
-  }
+  if (!channel_) return refused(bytes.size());
   waiting_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   added(bytes.size());
 }

@@ -406,7 +406,7 @@ TEST_F(LoopManagerTest, LetsAHandlerDestroyADrainThatIsToBeFlushed) {
   });
   loop_.turn();
   EXPECT_EQ(loop_->drain_count(), 0U);
-  EXPECT_EQ(loop_->counters().dropped_bytes, 12U);
+  EXPECT_EQ(loop_->counters().dropped_bytes, 16U);
 }
 
 TEST_F(LoopManagerTest, LetsFlushRemoveAnyDrain) {

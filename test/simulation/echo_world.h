@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <snowfox/context/reload.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise_keeper.h>
 #include <snowfox/promises/request.h>
@@ -38,18 +39,38 @@ class EchoServer {
   explicit EchoServer(Process& process)
       : loop_(process.loop()),
         protocol_([this](MessageEvent<Envelope>& request) { answer(request); }),
-        quit_(loop_, {SIGTERM}, [this](int) { loop_.stop(); }),
+        signals_(loop_, {SIGTERM, SIGHUP},
+                 [this](int signal) {
+                   if (signal == SIGHUP) {
+                     reload_.reload();
+                   } else {
+                     statics_.announce_stopping();
+                     loop_.stop();
+                   }
+                 }),
         posted_(loop_),
         scheduler_(loop_),
         workers_(loop_),
-        tcp_(loop_, Address::tcp("0.0.0.0", 7000), {}, [this](const auto& client) { accept(client); }),
-        unix_(loop_, unix_address(), {}, [this](const auto& client) { accept(client); }) {}
+        statics_(loop_),
+        reload_(
+            statics_, [this] { return load(); },
+            [this](const int&, DynamicScopeBuilder& scope) {
+              scope.listen({.address = Address::tcp("0.0.0.0", 7000)}, [this](const auto& client) { accept(client); });
+            }),
+        unix_(loop_, unix_address(), {}, [this](const auto& client) { accept(client); }) {
+    reload_.reload().check();
+  }
 
   std::uint64_t requests() const noexcept { return requests_; }
 
  private:
   static constexpr Watermarks kWatermarks{.high = 8U << 10, .low = 2U << 10, .stall_timeout = 20s};
 
+  /// Each version is another one; every third does not hold.
+  LoadedConfiguration<int> load() {
+    if (++version_ % 3 == 0) throw std::runtime_error("a configuration that does not hold");
+    return {version_, {.version = std::to_string(version_), .name = "echo"}};
+  }
   void accept(const ListenerSource::Connection& client) {
     serve_proto_buf(loop_, client.channel, protocol_, &kWatermarks);
   }
@@ -77,13 +98,15 @@ class EchoServer {
 
   LoopManager& loop_;
   ProtoBufProtocol<Envelope> protocol_;
-  SignalSource quit_;
+  SignalSource signals_;
   ManualSource posted_;
   SchedulerSource scheduler_;
   WorkerSource workers_;
-  ListenerSource tcp_;
+  StaticScope statics_;
+  Reload<int> reload_;
   ListenerSource unix_;
   std::uint64_t requests_ = 0;
+  int version_ = 0;
 };
 
 /// Asks so many times, some requests at once, each with a body that no other has; connects again when the connection is
@@ -207,17 +230,21 @@ struct EchoWorld {
       const bool local = i % 3 == 2;
       const Address address = local ? EchoServer::unix_address() : EchoServer::tcp_address();
       Host& where = local ? here : host;
-      asking.push_back(&where.start("client" + std::to_string(i), [=](Process& process) {
+      asking.push_back(&start(where, "client" + std::to_string(i), [=](Process& process) {
         return std::make_shared<EchoClient>(process, address, requests);
       }));
     }
   }
   void serve() {
-    // A fault may hit already the start: as its service manager would, try again.
+    server = &start(here, "server", [](Process& process) { return std::make_shared<EchoServer>(process); });
+  }
+  /// Without faults: who cannot start says so and is started again by others.
+  Process& start(Host& host, const std::string& name, const Program& program) {
     const Faults faults = simulation.faults();
     simulation.set_faults(Faults::none());
-    server = &here.start("server", [](Process& process) { return std::make_shared<EchoServer>(process); });
+    Process& process = host.start(name, program);
     simulation.set_faults(faults);
+    return process;
   }
 
   bool clients_done() {
