@@ -222,6 +222,12 @@ class SystemIo final : public Io {
     }
     if (bound != 0) fail(errno, what);
     if (::chmod(path.c_str(), options.unix_mode) != 0) fail(errno, what);
+    if ((options.unix_owner || options.unix_group) &&
+        ::lchown(path.c_str(), options.unix_owner.value_or(uid_t(-1)), options.unix_group.value_or(gid_t(-1))) != 0) {
+      const int error = errno;
+      ::unlink(path.c_str());
+      fail(error, what + ": change the owner");
+    }
   }
 
   bool remove_stale(const Address& address, const std::string& path) noexcept {

@@ -41,18 +41,13 @@
 #include <snowfox/core/io.h>
 
 #include "protocol/public_api.pb.h"
+#include "support/sanitized.h"
 #include "support/sockets.h"
 #include "support/temporary_directory.h"
 
 namespace snowfox::node {
 
 using namespace std::chrono_literals;
-
-#if defined(__has_feature)
-inline constexpr bool kSanitized = __has_feature(address_sanitizer);
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 /// Only what has gone wrong takes so long: sanitizers and a busy machine are slow.
 inline constexpr std::chrono::seconds kPatience{40};

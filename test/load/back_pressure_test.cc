@@ -21,7 +21,6 @@ namespace snowfox {
 namespace {
 
 using node::eventually;
-using node::kSanitized;
 using node::Program;
 using testing::HasSubstr;
 using namespace std::chrono_literals;

@@ -19,7 +19,8 @@ std::uint64_t storm(std::uint64_t seed, const Faults& faults, Mutant mutant = Mu
   world.serve();
   for (int blow = 0; blow < 5 && !world.clients_done(); ++blow) {
     world.simulation.run_for(random.between(1ms, 2s));
-    switch (random.below(8)) {
+    if (random.below(2) == 0) world.server->signal(SIGHUP);
+    switch (random.below(6)) {
       case 0: world.simulation.cut(world.here, world.there); break;
       case 1: world.simulation.heal(world.here, world.there); break;
       case 2:
@@ -32,8 +33,6 @@ std::uint64_t storm(std::uint64_t seed, const Faults& faults, Mutant mutant = Mu
         require(world.server->exit_code() == 0, "the server did not end in order");
         world.serve();
         break;
-      case 4:
-      case 5: world.server->signal(SIGHUP); break;
       default: break;
     }
   }

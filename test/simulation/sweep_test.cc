@@ -1,5 +1,5 @@
-// The k-th system call fails, for each k until none is left: whatever is hit, all requests come to their end, no answer is
-// another's, and both sides end in order.
+// The k-th system call fails, for each k until none is left: whatever is hit, all requests come to their end, no answer
+// is another's, and both sides end in order.
 #include <gtest/gtest.h>
 
 #include "simulation/echo_world.h"

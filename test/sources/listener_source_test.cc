@@ -23,6 +23,7 @@
 
 #include "support/manual_loop.h"
 #include "support/passing_io.h"
+#include "support/sanitized.h"
 #include "support/sockets.h"
 #include "support/temporary_directory.h"
 
@@ -393,12 +394,8 @@ TEST_F(ListenerSourceTest, LooksAgainAsSoonAsAConnectionCloses) {
 
 // Goal: the same with the system's own limit.
 TEST_F(ListenerSourceTest, SurvivesTheEndOfTheSystemsDescriptors) {
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
   // It asks by a pipe whether it may look at an object: without a descriptor for that it takes all for broken.
-  GTEST_SKIP() << "the sanitizer needs descriptors itself";
-#endif
-#endif
+  if (kSanitized) GTEST_SKIP() << "the sanitizer needs descriptors itself";
   const auto listener = listen(socket_file());
   const auto clients = connect(socket_file(), 3);
   rlimit before{};

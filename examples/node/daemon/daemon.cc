@@ -34,14 +34,15 @@ std::vector<std::string> environment_for_children() {
 }  // namespace
 
 // The sockets of inner links are for the one user as whom their other end runs.
-Daemon::Daemon(LoopManager& loop, const NodeDirectory& directory, DaemonOptions options)
+Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options)
     : loop_(loop),
       directory_(directory),
+      lock_(lock),
       options_(std::move(options)),
-      daemon_socket_(directory.paths().daemon_socket(), 0600, options_.manager.user, std::nullopt),
-      spawner_socket_(directory.paths().spawner_socket(), 0600, options_.manager.user, std::nullopt),
-      public_socket_(directory.paths().public_socket(), 0660, std::nullopt, options_.manager.shared_group),
-      listener_(loop, {daemon_socket_.take(), directory.paths().daemon_socket(), nullptr}, {},
+      daemon_socket_(loop.io(), directory.daemon_socket(), 0600, options_.manager.user, std::nullopt),
+      spawner_socket_(loop.io(), directory.spawner_socket(), 0600, options_.manager.user, std::nullopt),
+      public_socket_(loop.io(), directory.public_socket(), 0660, std::nullopt, options_.manager.shared_group),
+      listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
       spawner_(loop, "snow-fox-spawner",
                [this](const std::string& reason) { interrupt(std::make_exception_ptr(ChildFailed(reason))); }),
@@ -98,13 +99,14 @@ template <typename Message>
 Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listener, bool is_manager) {
   ProcessOptions process;
   process.program = options_.programs + "/" + child.name();
-  process.arguments = {child.name(), "--run-dir", directory_.paths().path()};
+  process.arguments = {child.name(), "--run-dir", directory_.path()};
   for (const std::string& argument : options_.log.arguments()) process.arguments.push_back(argument);
   if (is_manager) process.arguments.insert(process.arguments.end(), {"--config", options_.configuration});
   process.inherit_environment = false;
   process.environment = environment_for_children();
   process.working_directory = "/";
-  process.descriptors = {{listener.fd(), kListenerDescriptor}, {directory_.lock(), kLockDescriptor}};
+  process.descriptors = {{listener.fd(), kListenerDescriptor}};
+  if (lock_ >= 0) process.descriptors.push_back({lock_, kLockDescriptor});
   // Away from the terminal: what is typed there, or its end, is for the daemon to act on.
   process.process_group = ProcessGroup::NewSession;
   if (is_manager && options_.manager.changed) {

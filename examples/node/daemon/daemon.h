@@ -12,10 +12,10 @@
 #include <snowfox/sources/listener_source.h>
 
 #include "common/command_line.h"
+#include "common/run_directory.h"
 #include "daemon/child.h"
 #include "daemon/identity.h"
 #include "daemon/listening_socket.h"
-#include "daemon/node_directory.h"
 #include "protocol/daemon_manager.pb.h"
 #include "protocol/daemon_spawner.pb.h"
 
@@ -41,8 +41,8 @@ class Daemon {
   };
   using OnReady = std::function<void()>;
 
-  /// All must outlive it.
-  Daemon(LoopManager& loop, const NodeDirectory& directory, DaemonOptions options);
+  /// In `directory`, of which the children are given the `lock`, a descriptor; -1: none. `loop` must outlive it.
+  Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options);
 
   /// Lives. Once; `on_ready` is called when clients are served.
   Promise<Ended> run(OnReady on_ready);
@@ -63,7 +63,8 @@ class Daemon {
   void connected(const ChannelRef& channel);
 
   LoopManager& loop_;
-  const NodeDirectory& directory_;
+  RunDirectory directory_;
+  int lock_;
   DaemonOptions options_;
   ListeningSocket daemon_socket_;
   ListeningSocket spawner_socket_;

@@ -2,22 +2,14 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <string>
-#include <system_error>
 
 namespace snowfox::node {
 
-ListeningSocket::ListeningSocket(const Address& address, unsigned mode, std::optional<uid_t> owner,
+ListeningSocket::ListeningSocket(Io& io, const Address& address, unsigned mode, std::optional<uid_t> owner,
                                  std::optional<gid_t> group)
-    : address_(address), descriptor_(Io::system().listen(address, {.unix_mode = mode})) {
-  const std::string path(address.path());
-  if ((owner || group) && ::lchown(path.c_str(), owner.value_or(uid_t(-1)), group.value_or(gid_t(-1))) != 0) {
-    const int error = errno;
-    close();
-    throw std::system_error(error, std::system_category(), "change the owner of " + path);
-  }
-}
+    : address_(address),
+      descriptor_(io.listen(address, {.unix_mode = mode, .unix_owner = owner, .unix_group = group})) {}
 
 void ListeningSocket::close() noexcept {
   if (!descriptor_) return;

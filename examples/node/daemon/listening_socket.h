@@ -15,7 +15,8 @@ namespace snowfox::node {
 class ListeningSocket {
  public:
   /// Throws std::system_error if it cannot be made. `owner` and `group`: if not the daemon's own.
-  ListeningSocket(const Address& address, unsigned mode, std::optional<uid_t> owner, std::optional<gid_t> group);
+  ListeningSocket(Io& io, const Address& address, unsigned mode, std::optional<uid_t> owner,
+                  std::optional<gid_t> group);
   ~ListeningSocket() { close(); }
   ListeningSocket(const ListeningSocket&) = delete;
   ListeningSocket& operator=(const ListeningSocket&) = delete;

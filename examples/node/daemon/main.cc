@@ -14,6 +14,7 @@
 #include "daemon/background.h"
 #include "daemon/daemon.h"
 #include "daemon/environment.h"
+#include "daemon/node_directory.h"
 
 namespace snowfox::node {
 namespace {
@@ -66,7 +67,7 @@ int run(CommandLine& line, Background* background) {
                    .log_format = line.daemon.log.format.value_or(LogFormat::Text)});
   LoopManager& loop = process.loop();
   const NodeDirectory directory(RunDirectory(line.run_directory), line.daemon.manager, loop.log());
-  Daemon daemon(loop, directory, line.daemon);
+  Daemon daemon(loop, directory.paths(), directory.lock(), line.daemon);
   std::string failure;
 
   std::optional<Process::Completion> ending;

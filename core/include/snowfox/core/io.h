@@ -45,9 +45,11 @@ class Descriptor {
 
 /// How a listening socket is made.
 struct ListenOptions {
-  int backlog = 1024;         ///< connections the kernel keeps until they are accepted
-  unsigned unix_mode = 0600;  ///< permissions of a Unix socket's file, exact whatever the umask is
-  bool reuse_port = false;    ///< SO_REUSEPORT: several processes share one TCP address
+  int backlog = 1024;                    ///< connections the kernel keeps until they are accepted
+  unsigned unix_mode = 0600;             ///< permissions of a Unix socket's file, exact whatever the umask is
+  std::optional<uid_t> unix_owner = {};  ///< whose that file is, if it is to be another's than the process's own
+  std::optional<gid_t> unix_group = {};
+  bool reuse_port = false;  ///< SO_REUSEPORT: several processes share one TCP address
 };
 
 /// The system calls of sources and drains, so that a simulated world can answer them instead. All are non-blocking; all

@@ -1,0 +1,183 @@
+// The node's own processes in rough weather: the real daemon, spawner, manager and clients on a simulated machine.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include <snowfox/sources/scheduler_source.h>
+
+#include <snowfox/simulation/seeds.h>
+#include <snowfox/simulation/simulation.h>
+#include "client/node_client.h"
+#include "common/child_process.h"
+#include "daemon/daemon.h"
+#include "manager/manager.h"
+#include "spawner/spawner.h"
+#include "support/temporary_directory.h"
+
+namespace snowfox::node {
+namespace {
+
+using namespace std::chrono_literals;
+using simulation::Faults;
+using simulation::Process;
+using simulation::require;
+
+constexpr std::string_view kRunDirectory = "/run/simulated";
+
+/// What the main() of each program makes.
+struct DaemonProgram {
+  DaemonProgram(Process& process, const std::string& configuration)
+      : loop(process.loop()),
+        daemon(loop, RunDirectory(std::string(kRunDirectory)), -1,
+               {.configuration = configuration, .programs = "/usr/bin", .manager = {}, .log = {}}),
+        signals(loop, {SIGTERM, SIGHUP}, [this](int signal) {
+          if (signal == SIGTERM) return daemon.end();
+          daemon.reload().detach();
+        }) {
+    daemon.run([this] { ready = true; })
+        .then([this](const Daemon::Ended& ended) { loop.stop(ended.exit_code); })
+        .detach();
+  }
+  LoopManager& loop;
+  bool ready = false;
+  Daemon daemon;
+  SignalSource signals;
+};
+
+struct SpawnerProgram {
+  explicit SpawnerProgram(Process& process)
+      : signals(process.loop(), "spawner"),
+        spawner(process.loop(), RunDirectory(std::string(kRunDirectory)),
+                process.take_descriptor(kListenerDescriptor)) {}
+  DaemonsSignals signals;
+  Spawner spawner;
+};
+
+struct ManagerProgram {
+  ManagerProgram(Process& process, const std::string& configuration)
+      : signals(process.loop(), "manager"),
+        sink(-1),
+        manager(process.loop(), sink, RunDirectory(std::string(kRunDirectory)),
+                process.take_descriptor(kListenerDescriptor), {.configuration = configuration, .log = {}}) {}
+  DaemonsSignals signals;
+  DescriptorLogSink sink;
+  Manager manager;
+};
+
+/// Asks for the status again and again; each request ends once, with an answer or an error.
+struct ClientProgram {
+  ClientProgram(Process& process, int requests)
+      : left(requests),
+        scheduler(process.loop()),
+        signals(process.loop(), {SIGTERM}, [&process](int) { process.loop().stop(); }),
+        client(process.loop(), RunDirectory(std::string(kRunDirectory)).public_socket(), 5s,
+               [this](std::error_code) { again(); }) {
+    connect();
+  }
+  void connect() {
+    connecting = client.connect().then([this] { ask(); }).otherwise([this](const std::exception_ptr&) { again(); });
+  }
+  void again() {
+    scheduler.after(200ms, [this] { connect(); });
+  }
+  void ask() {
+    while (client.connected() && left > 0 && pending < 4) {
+      --left;
+      ++pending;
+      client.ask({.details = left % 2 == 0})
+          .then([this](const NodeClient::Message& answer) { answered += answer.has_node_info_response() ? 1 : 0; })
+          .otherwise([this](const std::exception_ptr&) { ++rejected; })
+          .then([this] {
+            --pending;
+            ask();
+          })
+          .detach();
+    }
+  }
+  bool done() const noexcept { return left == 0 && pending == 0; }
+
+  int left;
+  int pending = 0;
+  int answered = 0;
+  int rejected = 0;
+  SchedulerSource scheduler;
+  SignalSource signals;
+  Promise<void> connecting;
+  NodeClient client;
+};
+
+struct NodeWorld {
+  explicit NodeWorld(std::uint64_t seed, const std::string& file)
+      : configuration(file), world({.seed = seed}), machine(world.add_host("machine")) {
+    configure(0);
+    machine.install("/usr/bin/snow-fox-spawner",
+                    [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
+    machine.install("/usr/bin/snow-fox-manager",
+                    [file](Process& process) { return std::make_shared<ManagerProgram>(process, file); });
+  }
+  /// Every third does not hold.
+  void configure(int number) const {
+    std::ofstream(configuration, std::ios::trunc)
+        << (number % 3 == 2 ? "node: {nam: x}\n" : "node: {name: n" + std::to_string(number) + "}\n");
+  }
+  void start() {
+    daemon = &machine.start("snow-fox-daemon", [this](Process& process) {
+      return std::make_shared<DaemonProgram>(process, configuration);
+    });
+    require(world.run_until([&] { return !daemon->running() || daemon->program<DaemonProgram>().ready; }, 1min),
+            "the node does not start\n" + world.description());
+    require(daemon->running(), "the node has not started\n" + world.description());
+  }
+
+  std::string configuration;
+  simulation::Simulation world;
+  simulation::Host& machine;
+  Process* daemon = nullptr;
+};
+
+std::uint64_t weather(std::uint64_t seed, const std::string& file) {
+  NodeWorld node(seed, file);
+  auto& world = node.world;
+  node.start();
+  std::vector<Process*> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(&node.machine.start(
+        "client" + std::to_string(i), [](Process& process) { return std::make_shared<ClientProgram>(process, 40); }));
+  }
+  // Between the node's own processes connections are not reset; all else that may happen to them does.
+  world.set_faults(Faults::choppy());
+  for (int i = 1; i <= 4; ++i) {
+    world.run_for(world.random().between(1ms, 200ms));
+    node.configure(i);
+    node.daemon->signal(SIGHUP);
+  }
+  world.set_faults(Faults::none());
+  const auto done = [&] {
+    for (Process* client : clients) {
+      if (!client->program<ClientProgram>().done()) return false;
+    }
+    return true;
+  };
+  require(world.run_until(done, 10min), "not all requests have come to an end\n" + world.description());
+  for (Process* client : clients) {
+    const auto& told = client->program<ClientProgram>();
+    require(told.answered == 40, client->name() + " got " + std::to_string(told.answered) + " answers of 40 and " +
+                                     std::to_string(told.rejected) + " errors\n" + world.description());
+  }
+  node.daemon->signal(SIGTERM);
+  require(world.run_until([&] { return !node.daemon->running(); }, 1min),
+          "the node does not end\n" + world.description());
+  require(node.daemon->exit_code() == 0, "the node did not end in order\n" + world.description());
+  world.run_for(1s);
+  return world.trace_hash();
+}
+
+TEST(NodeSimulationTest, AnswersAllAndEndsInOrder) {
+  const TemporaryDirectory directory;
+  const auto result =
+      simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, directory / "node.yaml"); });
+  EXPECT_TRUE(result) << result.message;
+}
+
+}  // namespace
+}  // namespace snowfox::node
