@@ -63,7 +63,9 @@ struct DynamicScope::Listener {
 DynamicScope::DynamicScope(StaticScope& statics, ConfigurationMetadata metadata)
     : statics_(statics),
       metadata_(std::move(metadata)),
-      on_stopping_(statics.on_stopping().add([this] { close_listeners(); })) {}
+      on_stopping_(statics.on_stopping().add([this] { close_listeners(); })) {
+  metadata_.loaded_at = statics.loop().poller().wall_now();
+}
 
 DynamicScope::~DynamicScope() = default;
 

@@ -63,6 +63,12 @@ bool SimulatedPoller::watches(int fd) const noexcept {
 
 TimePoint SimulatedPoller::now() const noexcept { return process_.world.now; }
 
+// Each simulation begins on the same morning.
+std::chrono::system_clock::time_point SimulatedPoller::wall_now() const noexcept {
+  constexpr std::chrono::sys_days kDay = std::chrono::year(2001) / std::chrono::January / 1;
+  return kDay + std::chrono::floor<std::chrono::system_clock::duration>(now().time_since_epoch());
+}
+
 void SimulatedPoller::submit(Work& work) {
   auto& world = process_.world;
   const std::uint64_t number = ++last_job_;

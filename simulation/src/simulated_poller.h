@@ -18,6 +18,7 @@ class SimulatedPoller final : public Poller {
   std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) override;
   void wait(TimePoint until) override;
   TimePoint now() const noexcept override;
+  std::chrono::system_clock::time_point wall_now() const noexcept override;
   void wake() noexcept override { woken_ = true; }
   void submit(Work& work) override;
   void drive(Turn turn) override;

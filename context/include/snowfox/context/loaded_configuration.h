@@ -9,7 +9,7 @@ namespace snowfox {
 struct ConfigurationMetadata {
   std::string version{};  ///< a hash of all that it was read from: the same version is the same configuration
   std::string name{};     ///< what people call it, such as the path of its file
-  std::chrono::system_clock::time_point loaded_at = std::chrono::system_clock::now();
+  std::chrono::system_clock::time_point loaded_at{};  ///< set by the scope that is made of it
 };
 
 /// A configuration of the program's own type, read and found valid.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -58,6 +59,9 @@ class Poller {
   virtual TimePoint coarse_now() const noexcept { return now(); }
   /// How far coarse_now() may be behind now(), as long as the system keeps its own time; the same always.
   virtual Duration coarse_lag() const noexcept { return Duration::zero(); }
+
+  /// The time of day, for people.
+  virtual std::chrono::system_clock::time_point wall_now() const noexcept { return std::chrono::system_clock::now(); }
 
   /// Makes the wait under way, or else the next one, return. May be called from any thread.
   virtual void wake() noexcept = 0;
