@@ -70,7 +70,7 @@ struct ClientProgram {
       : left(requests),
         scheduler(process.loop()),
         signals(process.loop(), {SIGTERM}, [&process](int) { process.loop().stop(); }),
-        client(process.loop(), RunDirectory(std::string(kRunDirectory)).public_socket(), 5s,
+        client(process.loop(), RunDirectory(std::string(kRunDirectory)).public_socket(), 1min,
                [this](std::error_code) { again(); }) {
     connect();
   }
