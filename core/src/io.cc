@@ -132,7 +132,12 @@ class SystemIo final : public Io {
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    return {error, std::system_category()};
+    if (error != 0) return {error, std::system_category()};
+    // No error is also what a connection has that is still under way.
+    sockaddr_storage peer{};
+    size = sizeof peer;
+    const bool stands = getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 || errno != ENOTCONN;
+    return {stands ? 0 : EINPROGRESS, std::system_category()};
   }
   std::size_t undelivered_bytes(int fd) noexcept override {
     int protocol = 0;

@@ -39,8 +39,10 @@ struct ConnectorSource::Attempt final : Timer, PollTarget {
   std::unique_ptr<PollHandle> handle;
 
   void on_poll(bool, bool) noexcept override {
+    const std::error_code error = descriptor.io().connect_result(descriptor.get());
+    if (error == std::errc::operation_in_progress) return;  // told too early
     handle.reset();
-    connector.done(descriptor.io().connect_result(descriptor.get()));
+    connector.done(error);
   }
 
  private:

@@ -78,7 +78,7 @@ class Io {
   /// A socket on its way to `address`: when it is writable, connect_result() tells. A negative errno if it fails at
   /// once.
   virtual int connect(const Address& address) = 0;
-  /// How a connection under way ended: no error if it stands.
+  /// How a connection under way ended: no error if it stands, EINPROGRESS if it has not ended.
   virtual std::error_code connect_result(int fd) = 0;
   /// How much of what was sent over TCP the peer's system has not got: closing with something unread still on our side
   /// would destroy it. 0 for all that is not TCP, where sent is delivered.
