@@ -2,7 +2,7 @@
 
 #include <snowfox/core/loop_manager.h>
 
-#include "type_name.h"
+#include <snowfox/core/type_name.h>
 
 namespace snowfox {
 

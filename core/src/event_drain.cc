@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/core/type_name.h>
 
 namespace snowfox {
 
@@ -52,12 +54,24 @@ void EventDrain::added(std::size_t bytes) noexcept {
   if (pending_bytes_ > watermarks_->high && !congested_) set_congested(true);
 }
 
-void EventDrain::removed(std::size_t bytes) noexcept {
-  pending_bytes_ -= bytes;
-  loop_.counters().flushed_bytes += bytes;
+void EventDrain::added_message(const CorrelationId& id, std::size_t bytes) noexcept {
+  loop_.lifecycle().step(
+      {.id = id, .kind = StepKind::Enqueued, .what = type_name(typeid(*this)), .drain = id_, .bytes = bytes});
 }
 
-void EventDrain::dropped() noexcept { loop_.counters().dropped_bytes += std::exchange(pending_bytes_, 0); }
+void EventDrain::removed(std::size_t bytes) noexcept {
+  pending_bytes_ -= bytes;
+  flushed_bytes_ += bytes;
+  loop_.counters().flushed_bytes += bytes;
+  loop_.lifecycle().drain_flush(*this, bytes);
+}
+
+void EventDrain::dropped() noexcept {
+  if (pending_bytes_ == 0) return;
+  const std::size_t bytes = std::exchange(pending_bytes_, 0);
+  loop_.counters().dropped_bytes += bytes;
+  loop_.lifecycle().drain_drop(*this, bytes);
+}
 
 void EventDrain::refused(std::size_t bytes) noexcept {
   loop_.counters().enqueued_bytes += bytes;

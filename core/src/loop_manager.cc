@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
 
@@ -213,6 +214,12 @@ Audit LoopManager::audit() {
   }
   lifecycle_.audit(audit);
   return audit;
+}
+
+Explanation LoopManager::explain(const CorrelationId& id) {
+  Explanation explanation(id, now());
+  lifecycle_.explain(explanation);
+  return explanation;
 }
 
 // --- who has something ---

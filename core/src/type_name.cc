@@ -1,4 +1,4 @@
-#include "type_name.h"
+#include <snowfox/core/type_name.h>
 
 #include <cxxabi.h>
 

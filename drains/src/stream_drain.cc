@@ -131,7 +131,6 @@ void StreamDrain::commit(std::size_t bytes) noexcept {
 }
 
 void StreamDrain::taken(std::size_t bytes) noexcept {
-  flushed_bytes_ += bytes;
   removed(bytes);
   while (first_ != nullptr) {
     const std::size_t part = std::min(bytes, first_->size());
@@ -189,7 +188,7 @@ bool StreamDrain::flush() {
 
 bool StreamDrain::delivered() const noexcept {
   if (!empty()) return false;
-  return !channel_ || !socket_ || flushed_bytes_ == 0 || channel_->io().undelivered_bytes(channel_->fd()) == 0;
+  return !channel_ || !socket_ || flushed_bytes() == 0 || channel_->io().undelivered_bytes(channel_->fd()) == 0;
 }
 
 }  // namespace snowfox

@@ -1,12 +1,11 @@
 #include <snowfox/promises/promise_keeper.h>
 
-#include <cxxabi.h>
-
-#include <cstdlib>
 #include <memory>
 #include <new>
 
+#include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
+#include <snowfox/core/type_name.h>
 
 #include "promise_name.h"
 
@@ -15,13 +14,6 @@ namespace {
 
 /// From here on, some milliseconds more or less do not matter, and the coarse clock costs a quarter of the exact one.
 constexpr Duration kCoarseFrom = std::chrono::seconds(1);
-
-std::string type_name(const std::type_info& type) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable_name(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
-  return status == 0 ? readable_name.get() : type.name();
-}
 
 std::exception_ptr make_error(std::error_code code, const std::string& what) {
   return std::make_exception_ptr(std::system_error(code, what));
@@ -38,8 +30,9 @@ PromiseKeeper::Kept::Kept(PromiseKeeper& keeper, PromiseState& state, const std:
 
 void PromiseKeeper::Kept::expire() noexcept { keeper_.time_out(*this); }
 
-void PromiseKeeper::Kept::on_abandoned(const CorrelationId&) noexcept {
+void PromiseKeeper::Kept::on_abandoned(const CorrelationId& id) noexcept {
   ++keeper_.counters_.dropped;
+  keeper_.tell(id, StepKind::Abandoned, &type_);
   keeper_.kept_.erase(*this);
 }
 
@@ -55,6 +48,17 @@ PromiseKeeper::PromiseKeeper(LoopManager& loop, PromiseKeeperOptions options)
           return "a keeper has taken " + std::to_string(n.kept) + " promises; " + std::to_string(ended) +
                  " have ended and it has " + std::to_string(kept_.size());
         });
+      })),
+      on_explain_(loop.lifecycle().explain.add([this](Explanation& explanation) {
+        const auto add = [&](const CorrelationId& id, const Kept& kept) {
+          explanation.add({id, type_name(kept.type()), kept.since(), kept.armed() ? kept.deadline() : kNever});
+        };
+        explanation.add_orphans(counters_.orphans);
+        if (explanation.id().empty()) {
+          kept_.for_each(add);
+        } else if (const Kept* kept = kept_.find(explanation.id())) {
+          add(explanation.id(), *kept);
+        }
       })) {}
 
 PromiseKeeper::~PromiseKeeper() { reject_all(); }
@@ -73,6 +77,7 @@ void PromiseKeeper::add(PromiseState& state, const std::type_info& type, Duratio
   Kept* kept = kept_.insert(id, *this, state, type, now);
   if (kept == nullptr) throw std::system_error(make_error_code(Errc::DuplicateId), "keep " + promise_name(id));
   ++counters_.kept;
+  tell(id, StepKind::Kept, &type);
   loop_.arm(*kept, deadline_after(exact ? now : now + coarse_lag_, deadline));
 }
 
@@ -80,6 +85,7 @@ PromiseKeeper::Kept* PromiseKeeper::expect(const CorrelationId& id, const std::t
   Kept* kept = kept_.find(id);
   if (kept == nullptr) {
     ++counters_.orphans;
+    tell(id, StepKind::Orphaned);
     return nullptr;
   }
   if (SNOWFOX_MUTANT(WrongAnswer)) {
@@ -88,29 +94,36 @@ PromiseKeeper::Kept* PromiseKeeper::expect(const CorrelationId& id, const std::t
     });
   }
   if (kept->type() != type) {
-    throw std::system_error(
-        make_error_code(Errc::TypeMismatch),
-        promise_name(id) + " waits for " + type_name(kept->type()) + ", not for " + type_name(type));
+    throw std::system_error(make_error_code(Errc::TypeMismatch), promise_name(id) + " waits for " +
+                                                                     std::string(type_name(kept->type())) +
+                                                                     ", not for " + std::string(type_name(type)));
   }
   return kept;
 }
 
-void PromiseKeeper::settle(Kept& kept, std::uint64_t& counter) noexcept {
+void PromiseKeeper::settle(Kept& kept, std::uint64_t& counter, StepKind kind) noexcept {
   PromiseState& state = kept.state();
   ++counter;
+  tell(state.id(), kind, &kept.type());
   state.set_producer(nullptr);
   kept_.erase(kept);
   state.notify();
+}
+
+void PromiseKeeper::tell(const CorrelationId& id, StepKind kind, const std::type_info* type) noexcept {
+  if (loop_.lifecycle().step.empty()) return;
+  loop_.lifecycle().step({.id = id, .kind = kind, .what = type == nullptr ? std::string_view{} : type_name(*type)});
 }
 
 bool PromiseKeeper::reject(const CorrelationId& id, std::exception_ptr error) {
   Kept* kept = kept_.find(id);
   if (kept == nullptr) {
     ++counters_.orphans;
+    tell(id, StepKind::Orphaned);
     return false;
   }
   kept->state().store_error(std::move(error));
-  settle(*kept, counters_.rejected);
+  settle(*kept, counters_.rejected, StepKind::Rejected);
   return true;
 }
 
@@ -121,7 +134,7 @@ bool PromiseKeeper::reject(const CorrelationId& id, std::error_code error) {
 void PromiseKeeper::reject_all(std::error_code error) noexcept {
   kept_.for_each([&](const CorrelationId& id, Kept& kept) {
     kept.state().store_error(make_error(error, promise_name(id)));
-    settle(kept, counters_.rejected);
+    settle(kept, counters_.rejected, StepKind::Rejected);
   });
 }
 
@@ -131,12 +144,12 @@ void PromiseKeeper::time_out(Kept& kept) noexcept {
   if (within >= kCoarseFrom + coarse_lag_) within -= coarse_lag_;
   state.store_error(
       make_error(Errc::DeadlineExceeded, "no answer to " + promise_name(state.id()) + " within " + readable(within)));
-  settle(kept, counters_.timed_out);
+  settle(kept, counters_.timed_out, StepKind::TimedOut);
 }
 
 void PromiseKeeper::for_each(const std::function<void(const KeptPromise&)>& function) const {
   kept_.for_each([&](const CorrelationId& id, const Kept& kept) {
-    function({id, type_name(kept.type()), kept.since(), kept.armed() ? kept.deadline() : kNever});
+    function({id, std::string(type_name(kept.type())), kept.since(), kept.armed() ? kept.deadline() : kNever});
   });
 }
 

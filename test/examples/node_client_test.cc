@@ -1,13 +1,17 @@
 #include <pty.h>
 #include <gmock/gmock.h>
 
+#include <regex>
+
 #include "examples/node_fixture.h"
 #include "support/json.h"
 
 namespace snowfox::node {
 namespace {
 
+using testing::AllOf;
 using testing::AnyOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -176,7 +180,7 @@ TEST_F(NodeClientTest, NeedsNoNodeForWhatItKnowsItself) {
   const Finished text = client({"--eval", "client.version(); help; exit; status"});
   EXPECT_EQ(text.exit_code, 0) << text.error;
   EXPECT_THAT(text.output, HasSubstr("commit"));
-  EXPECT_THAT(text.output, HasSubstr("node.status()     how the node is"));
+  EXPECT_THAT(text.output, HasSubstr("node.status()       how the node is"));
   const Finished json = client({"--json", "--eval", "help"});
   EXPECT_EQ(lines(json.output), 1);
   EXPECT_TRUE(is_json(json.output)) << json.output;
@@ -333,7 +337,9 @@ TEST_F(NodeClientTest, TellsAScriptsMistakeWithItsLineAndWhatIsUnderstood) {
     EXPECT_EQ(failed.exit_code, 2);
     EXPECT_EQ(failed.output, "") << "a script with a mistake must not be begun";
     EXPECT_THAT(failed.error, StartsWith("snow-fox-client: " + expected));
-    EXPECT_THAT(failed.error, HasSubstr("node.status(true), node.reload(), client.version(), client.exit()"));
+    EXPECT_THAT(
+        failed.error,
+        HasSubstr("node.status(true), node.reload(), node.waits(), node.trace('ID'), client.version(), client.exit()"));
     EXPECT_EQ(lines(failed.error), 1);
   }
   write_file(path("script"), "status\nbogus()\nreload\n");
@@ -400,6 +406,50 @@ TEST_F(NodeClientTest, RejectsAllThatIsPendingWhenTheConnectionIsLost) {
   EXPECT_EQ(lines(asking.error()), 1) << asking.error();
   ::kill(spawner(), SIGCONT);
   EXPECT_EQ(daemon_->wait(), 1);
+}
+
+// Goal: a request that hangs is found among all that wait, and one can see how far it came and who keeps it waiting.
+TEST_F(NodeClientTest, TellsWhatTheNodeWaitsFor) {
+  start();
+  EXPECT_THAT(client({"--eval", "node.trace('nobody/1')"}).output,
+              AllOf(HasSubstr("nobody/1 does not wait\n"), HasSubstr("no step of it is remembered")));
+  ::kill(spawner(), SIGSTOP);
+  Program asking = client_program({"--eval", "node.status(true)"});
+  // The node also asks the spawner of its own accord, under an id of 32 hexadecimal digits.
+  const std::regex waiting_id(R"re("id":"(client-\d+/1)","what":"[^"]*manager_spawner::Message")re");
+  std::smatch found;
+  std::string waits;
+  ASSERT_TRUE(eventually([&] {
+    waits = client({"--json", "--eval", "node.waits()"}).output;
+    return std::regex_search(waits, found, waiting_id);
+  })) << waits;
+  const std::string id = found[1];
+  const Finished traced = client({"--eval", "node.trace('" + id + "')"});
+  EXPECT_EQ(traced.exit_code, 0) << traced.error;
+  EXPECT_THAT(traced.output, ContainsRegex("^" + id + " waits for .*manager_spawner::Message since .*, for .* more"));
+  EXPECT_THAT(traced.output, ContainsRegex("received.*public_api::Message.*\n.*kept .*manager_spawner.*\n"
+                                           ".*enqueued +[0-9]+ bytes.*\n.*handled.*\n.*flushed +[0-9]+ bytes"));
+  ::kill(spawner(), SIGCONT);
+  EXPECT_EQ(asking.wait(), 0);
+  EXPECT_THAT(client({"--eval", "node.trace('" + id + "')"}).output,
+              AllOf(HasSubstr(id + " does not wait\n"), HasSubstr("fulfilled")));
+  EXPECT_THAT(client({"--eval", "node.waits()"}).output, ContainsRegex("orphan answers: [0-9]+"));
+  stop();
+}
+
+// Goal: who is told that nothing came is told how far the request went.
+TEST_F(NodeClientTest, TellsHowFarARequestWentThatTimedOut) {
+  start();
+  Program shell = client_program({"--timeout", "300ms"}, {.input = ""});
+  shell.type("status\n");
+  EXPECT_TRUE(eventually([&] { return shell.output().find("Green") != std::string::npos; }));
+  ::kill(manager(), SIGSTOP);
+  shell.type("status\n");
+  EXPECT_TRUE(eventually([&] { return shell.error().find('\n') != std::string::npos; }));
+  EXPECT_THAT(shell.error(), ContainsRegex("no answer within 300ms \\(client-[0-9]+/2: kept, enqueued [0-9]+ bytes .*, "
+                                           "flushed [0-9]+ bytes .*, timed out .*\\)"));
+  ::kill(manager(), SIGCONT);
+  stop();
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ ProtoBufDrain::ProtoBufDrain(LoopManager& loop, ChannelRef channel, const Waterm
                              std::size_t max_frame_bytes)
     : StreamDrain(loop, std::move(channel), watermarks), max_frame_bytes_(max_frame_bytes) {}
 
-void ProtoBufDrain::enqueue(const google::protobuf::MessageLite& message) {
+std::size_t ProtoBufDrain::enqueue_message(const google::protobuf::MessageLite& message) {
   const std::size_t size = message.ByteSizeLong();
   if (size > max_frame_bytes_) {
     throw ProtocolError(Errc::FrameTooLarge, "a " + message.GetTypeName() + " of " + std::to_string(size) +
@@ -21,10 +21,15 @@ void ProtoBufDrain::enqueue(const google::protobuf::MessageLite& message) {
                                                  " are allowed");
   }
   const std::span<std::byte> room = reserve(kHeaderBytes + size);
-  if (room.empty()) return;
+  if (room.empty()) return 0;
   for (std::size_t i = 0; i < kHeaderBytes; ++i) room[i] = static_cast<std::byte>(size >> (8 * (kHeaderBytes - 1 - i)));
   message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(room.data() + kHeaderBytes));
   commit(kHeaderBytes + size);
+  return kHeaderBytes + size;
+}
+
+void ProtoBufDrain::tell_step(std::string_view correlation_id, std::size_t bytes) noexcept {
+  if (const auto id = CorrelationId::parse(correlation_id)) added_message(*id, bytes);
 }
 
 }  // namespace snowfox

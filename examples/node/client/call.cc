@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <snowfox/core/correlation_id.h>
+
 #include "client/message_text.h"
 
 namespace snowfox::node {
@@ -22,15 +24,20 @@ struct Form {
 constexpr std::array kForms{
     Form{"status", false, Call::Kind::Status, "how the node is"},
     Form{"reload", false, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"waits", false, Call::Kind::Waits, "what the node waits for, and since when"},
     Form{"help", false, Call::Kind::Help, "this"},
     Form{"exit", false, Call::Kind::Exit, "leave"},
     Form{"node.status", true, Call::Kind::Status, "how the node is; node.status(true): with details"},
     Form{"node.reload", true, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"node.waits", true, Call::Kind::Waits, "what the node waits for, and since when"},
+    Form{"node.trace", true, Call::Kind::Trace, "how the request with this correlation id came to wait, or to its end"},
     Form{"client.version", true, Call::Kind::Version, "what this client was built from"},
     Form{"client.exit", true, Call::Kind::Exit, "leave"},
 };
 
-std::string written(const Form& form) { return std::string(form.name) + (form.call ? "()" : ""); }
+std::string written(const Form& form) {
+  return std::string(form.name) + (form.kind == Call::Kind::Trace ? "('ID')" : form.call ? "()" : "");
+}
 
 std::string all_forms() {
   std::string all;
@@ -61,6 +68,14 @@ class Tokens {
     }
     return take(size);
   }
+  /// What is between the quotes that come next, and the quotes are taken; nothing if it is no such text in one line.
+  std::optional<std::string_view> text() {
+    skip_blanks();
+    if (rest_.empty() || (rest_.front() != '\'' && rest_.front() != '"')) return std::nullopt;
+    const std::size_t end = rest_.find_first_of(std::string{rest_.front(), '\n'}, 1);
+    if (end == std::string_view::npos || rest_[end] == '\n') return std::nullopt;
+    return take(end + 1).substr(1, end - 1);
+  }
   /// True, and it is taken, if `sign` comes next.
   bool accept(std::string_view sign) {
     skip_blanks();
@@ -90,6 +105,11 @@ class Tokens {
   std::size_t line_;
 };
 
+/// Can be written between quotes as it is.
+bool is_plain(std::string_view id) {
+  return std::all_of(id.begin(), id.end(), [](char c) { return c >= ' ' && c <= '~' && c != '\'' && c != '"'; });
+}
+
 [[noreturn]] void refuse(const Tokens& tokens, std::string_view found) {
   throw ScriptError(tokens.line(),
                     fmt::format("'{}' is not understood; what is: {}", printable(found.substr(0, 40)), all_forms()));
@@ -104,6 +124,15 @@ Call parse_call(Tokens& tokens, std::string_view name) {
     return call;
   }
   if (!form->call) refuse(tokens, std::string(name) + "(");
+  if (form->kind == Call::Kind::Trace) {
+    const auto id = tokens.text();
+    if (!id || !CorrelationId::parse(*id) || !is_plain(*id)) {
+      throw ScriptError(tokens.line(),
+                        "node.trace() takes a correlation id: expected 1 to 39 printable characters "
+                        "in quotes, as in node.trace('client-1/7')");
+    }
+    call.id = *id;
+  }
   std::string_view argument = tokens.next();
   if (form->kind == Call::Kind::Status && (argument == "true" || argument == "false")) {
     call.details = argument == "true";
@@ -118,6 +147,7 @@ Call parse_call(Tokens& tokens, std::string_view name) {
 std::string Call::str() const {
   // Of its forms the last is the full one.
   const auto form = std::find_if(kForms.rbegin(), kForms.rend(), [this](const Form& one) { return one.kind == kind; });
+  if (kind == Kind::Trace) return std::string(form->name) + "('" + id + "')";
   return details ? std::string(form->name) + "(true)" : written(*form);
 }
 
@@ -144,7 +174,7 @@ std::vector<CallForm> call_forms() {
 
 std::string call_help() {
   std::string all;
-  for (const CallForm& form : call_forms()) all += fmt::format("{:<18}{}\n", form.written, form.help);
+  for (const CallForm& form : call_forms()) all += fmt::format("{:<20}{}\n", form.written, form.help);
   return all;
 }
 

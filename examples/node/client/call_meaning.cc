@@ -34,6 +34,12 @@ std::optional<Message> request_of(const Call& call) {
       request.mutable_reload();
       return request;
     }
+    case Call::Kind::Waits:
+    case Call::Kind::Trace: {
+      auto request = make_message<Message>(Message::kExplainRequest, {});
+      request.mutable_explain_request()->set_id(call.id);
+      return request;
+    }
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -46,6 +52,8 @@ bool fits(const Message& answer, const Call& call) {
     case Call::Kind::Status:
       return answer.has_node_info_response() && answer.node_info_response().has_details() == call.details;
     case Call::Kind::Reload: return answer.has_ack();
+    case Call::Kind::Waits:
+    case Call::Kind::Trace: return answer.has_explain_response();
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -58,6 +66,9 @@ std::string answer_text(const Message& answer, const Call& call, bool json) {
     case Call::Kind::Status:
       return json ? to_json(answer.node_info_response()) + "\n" : to_text(answer.node_info_response());
     case Call::Kind::Reload: return json ? "{\"reloaded\":true}\n" : "the configuration was reloaded\n";
+    case Call::Kind::Waits:
+    case Call::Kind::Trace:
+      return json ? to_json(answer.explain_response()) + "\n" : to_text(answer.explain_response(), call.id);
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -71,6 +82,8 @@ std::string own_answer_text(const Call& call, bool json) {
     case Call::Kind::Help: return json ? help_json() : call_help();
     case Call::Kind::Status:
     case Call::Kind::Reload:
+    case Call::Kind::Waits:
+    case Call::Kind::Trace:
     case Call::Kind::Exit: break;
   }
   return {};

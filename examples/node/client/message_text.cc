@@ -3,10 +3,14 @@
 #include <google/protobuf/descriptor.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include <snowfox/core/clock.h>
 
 #include "common/build_version.h"
 
@@ -15,6 +19,9 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+
+/// A hundred years; what a node tells must not overflow.
+constexpr std::uint64_t kLongestUs = std::uint64_t{100} * 365 * 24 * 3600 * 1'000'000;
 
 std::vector<const FieldDescriptor*> fields_in_order(const Message& message) {
   std::vector<const FieldDescriptor*> fields;
@@ -166,6 +173,25 @@ std::string to_text(const public_api::NodeInfoResponse& info) {
     if (!details.GetReflection()->HasField(details, field)) continue;
     text += subsystem_text(field->name(), details.GetReflection()->GetMessage(details, field));
   }
+  return text;
+}
+
+std::string to_text(const public_api::ExplainResponse& told, std::string_view id) {
+  const auto time = [](std::uint64_t us) { return readable(std::chrono::microseconds(std::min(us, kLongestUs))); };
+  std::string text;
+  for (const public_api::Wait& wait : told.waits()) {
+    text +=
+        fmt::format("{} waits for {} since {}{}\n", printable(wait.id()), printable(wait.what()), time(wait.since_us()),
+                    wait.has_deadline_us() ? ", for " + time(wait.deadline_us()) + " more" : "");
+  }
+  if (told.omitted_waits() != 0) text += fmt::format("and {} more wait\n", told.omitted_waits());
+  if (told.waits().empty()) text += id.empty() ? "nothing waits\n" : fmt::format("{} does not wait\n", id);
+  for (const public_api::Step& step : told.steps()) {
+    text += fmt::format("  {:>9} ago  {:<10}{}{}\n", time(step.since_us()), printable(step.kind()),
+                        step.bytes() == 0 ? "" : fmt::format("{} bytes, ", step.bytes()), printable(step.what()));
+  }
+  if (!id.empty() && told.steps().empty()) text += "  no step of it is remembered\n";
+  if (id.empty()) text += fmt::format("orphan answers: {}\n", told.orphans());
   return text;
 }
 

@@ -19,6 +19,9 @@ std::string json_string(std::string_view text);
 /// What a node says of itself, for people, in lines.
 std::string to_text(const public_api::NodeInfoResponse& info);
 
+/// What the node told of the request `id`, or, if that is empty, of all that waits; in lines.
+std::string to_text(const public_api::ExplainResponse& told, std::string_view id);
+
 /// `text` with control characters made visible: what comes from elsewhere must not command the terminal.
 std::string printable(std::string_view text);
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/explanation.h>
 
 #include "client/call_meaning.h"
 #include "client/message_text.h"
@@ -19,10 +20,14 @@ namespace {
 /// Enough for all that --repeat asks for at once.
 constexpr PromiseKeeperOptions kKeeping{.max_kept = 2'000'000};
 
+/// Of so many requests that time out the steps are told.
+constexpr unsigned kExplained = 10;
+
 }  // namespace
 
 NodeClient::NodeClient(LoopManager& loop, const Address& address, Duration timeout, OnLost on_lost)
     : loop_(loop),
+      trail_(loop),
       address_(address),
       timeout_(timeout),
       link_(
@@ -70,10 +75,25 @@ Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
   auto request = request_of(call);
   assert(request);
   if (!connected()) return rejected<Message>(loop_, std::make_error_code(std::errc::not_connected));
-  return link_.ask(std::move(*request), {.deadline = timeout_, .id = ids_->next()}).then([call](Message&& answer) {
-    if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
-    return std::move(answer);
-  });
+  const CorrelationId id = ids_->next();
+  return link_.ask(std::move(*request), {.deadline = timeout_, .id = id})
+      .then([call](Message&& answer) {
+        if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
+        return std::move(answer);
+      })
+      .otherwise([this, id](const std::exception_ptr& error) -> Message { fail(id, error); });
+}
+
+void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::system_error& failure) {
+    // How far it came; with a million of them under way, of the first few.
+    if (failure.code() != Errc::DeadlineExceeded || explained_ == kExplained) throw;
+    ++explained_;
+    throw std::runtime_error(
+        fmt::format("no answer within {} ({}: {})", to_text(timeout_), id.text(), loop_.explain(id).str()));
+  }
 }
 
 // The node asks its clients nothing, so what comes under the id of a request is its answer, whatever its code is

@@ -8,6 +8,7 @@
 #include <snowfox/core/address.h>
 #include <snowfox/core/correlation_id.h>
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/core/trail.h>
 #include <snowfox/promises/promise.h>
 
 #include "client/call.h"
@@ -40,13 +41,16 @@ class NodeClient {
 
  private:
   void receive(MessageEvent<Message>& unasked);
+  [[noreturn]] void fail(const CorrelationId& id, const std::exception_ptr& error);
   Promise<void> introduce();
 
   LoopManager& loop_;
+  Trail trail_;
   Address address_;
   Duration timeout_;
   Link<Message> link_;
   std::optional<CorrelationIdGenerator> ids_;  // once introduced
+  unsigned explained_ = 0;                     // requests that timed out
   std::string client_id_;
   std::string node_name_;
 };

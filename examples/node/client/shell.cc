@@ -27,7 +27,7 @@ std::string history_file() {
 
 std::vector<std::string> complete(std::string_view word, std::string_view line) {
   std::vector<std::string> candidates;
-  // Only what begins the line: nothing that is understood takes anything but true or false.
+  // Only what begins the line: arguments are true, false and ids.
   if (line.size() != word.size()) return candidates;
   for (CallForm& form : call_forms()) {
     if (form.written.starts_with(word)) candidates.push_back(std::move(form.written));

@@ -12,6 +12,7 @@
 
 #include <snowfox/context/yaml_reader.h>
 #include <snowfox/core/error.h>
+#include <snowfox/core/explanation.h>
 
 #include "common/build_version.h"
 #include "common/status.h"
@@ -51,6 +52,11 @@ std::string utc(std::chrono::system_clock::time_point time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
+std::uint64_t microseconds(Duration duration) {
+  const auto count = std::chrono::floor<std::chrono::microseconds>(duration).count();
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(count, 0));
+}
+
 }  // namespace
 
 Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirectory& directory, Descriptor listener,
@@ -59,6 +65,7 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
       directory_(directory),
       options_(std::move(options)),
       statics_(loop),
+      trail_(loop),
       spawner_(loop),
       daemon_(loop, {.on_shutdown = [this] { end(); },
                      .on_reload = [this](const CorrelationId& id) { return reload(id); },
@@ -154,6 +161,28 @@ std::optional<Error> Manager::reload(const CorrelationId& id) {
                    {{"version", result.version_after}, {"changed", result.changed()}}, id);
   if (result) return std::nullopt;
   return make_error(CONFIGURATION_REJECTED, one_line(*result.error));
+}
+
+public_api::ExplainResponse Manager::explain(const CorrelationId& id) {
+  const Explanation explanation = loop_.explain(id);
+  public_api::ExplainResponse answer;
+  for (const Explanation::Wait& wait : explanation.waits()) {
+    auto& told = *answer.add_waits();
+    told.set_id(wait.id.str());
+    told.set_what(std::string(wait.what));
+    told.set_since_us(microseconds(explanation.now() - wait.since));
+    if (wait.deadline != kNever) told.set_deadline_us(microseconds(wait.deadline - explanation.now()));
+  }
+  answer.set_omitted_waits(explanation.omitted_waits());
+  for (const Step& step : explanation.steps()) {
+    auto& told = *answer.add_steps();
+    told.set_kind(std::string(to_string(step.kind)));
+    told.set_since_us(microseconds(explanation.now() - step.at));
+    told.set_what(std::string(step.what));
+    told.set_bytes(step.bytes);
+  }
+  answer.set_orphans(explanation.orphans());
+  return answer;
 }
 
 Status Manager::configuration_status() const {

@@ -12,6 +12,7 @@
 #include <snowfox/core/io.h>
 #include <snowfox/core/log.h>
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/core/trail.h>
 #include <snowfox/promises/task.h>
 #include <snowfox/sources/listener_source.h>
 #include <snowfox/sources/scheduler_source.h>
@@ -42,6 +43,7 @@ class Manager final : public NodeRequests {
   std::string node_name() const override { return reload_.configuration().node_name; }
   public_api::NodeInfoResponse node_info() override;
   Promise<public_api::NodeInfoResponse> detailed_node_info(const CorrelationId& id, Duration timeout) override;
+  public_api::ExplainResponse explain(const CorrelationId& id) override;
   std::optional<Error> reload(const CorrelationId& id) override;
 
  private:
@@ -65,6 +67,7 @@ class Manager final : public NodeRequests {
   RunDirectory directory_;
   ManagerOptions options_;
   StaticScope statics_;
+  Trail trail_;
   SpawnerLink spawner_;
   DaemonLink daemon_;
   PublicApi api_;

@@ -175,8 +175,22 @@ void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
       if (auto error = node_.reload(id)) return refuse(request, std::move(*error));
       request.answer(make_ack<Message>(id));
       return;
+    case public_api::EXPLAIN_REQUEST: return explain(request);
     default: refuse(request, not_a_request(request.message()));
   }
+}
+
+void PublicApi::explain(MessageEvent<Message>& request) {
+  const std::string& text = request.message().explain_request().id();
+  const auto about = CorrelationId::parse(text);
+  if (!text.empty() && !about) {
+    return refuse(request, make_error(WRONG_CORRELATION_ID,
+                                      fmt::format("explain_request.id has {} bytes: expected 1 to {}, or none for all",
+                                                  text.size(), CorrelationId::kMaxBytes)));
+  }
+  auto answer = make_message<Message>(Message::kExplainResponse, request.correlation_id());
+  *answer.mutable_explain_response() = node_.explain(about.value_or(CorrelationId()));
+  request.answer(answer);
 }
 
 void PublicApi::introduce(MessageEvent<Message>& request, Client& client) {

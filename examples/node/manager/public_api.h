@@ -27,6 +27,8 @@ class NodeRequests {
   virtual public_api::NodeInfoResponse node_info() = 0;
   /// The same with details, for which others must be asked; within `timeout`.
   virtual Promise<public_api::NodeInfoResponse> detailed_node_info(const CorrelationId& id, Duration timeout) = 0;
+  /// What `id` waits for; without one, what all do.
+  virtual public_api::ExplainResponse explain(const CorrelationId& id) = 0;
   /// Reads the configuration again; the Error if it is refused.
   virtual std::optional<Error> reload(const CorrelationId& id) = 0;
 };
@@ -64,6 +66,7 @@ class PublicApi {
   void dispatch(MessageEvent<Message>& request, Client& client);
   void introduce(MessageEvent<Message>& request, Client& client);
   void send_details(MessageEvent<Message>& request);
+  void explain(MessageEvent<Message>& request);
   void refuse(MessageEvent<Message>& request, Error error);
   void refuse_connection(MessageEvent<Message>& request);
   bool refuse_id(const Message& message, std::string_view reason, ProtoBufDrain* drain);

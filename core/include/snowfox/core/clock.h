@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 namespace snowfox {
 
@@ -17,5 +18,8 @@ constexpr TimePoint deadline_after(TimePoint start, Duration wait) {
   if (wait <= Duration::zero()) return start;
   return wait >= kNever - start ? kNever : start + wait;
 }
+
+/// A length of time in the unit that suits it, for people: `30 s`, `1.5 ms`.
+std::string readable(Duration duration);
 
 }  // namespace snowfox

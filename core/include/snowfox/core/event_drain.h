@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <snowfox/core/clock.h>
+#include <snowfox/core/correlation_id.h>
 #include <snowfox/core/id.h>
 #include <snowfox/core/intrusive_list.h>
 
@@ -63,6 +64,8 @@ class EventDrain : public ListNode<EventDrain> {
   LoopManager& loop() const noexcept { return loop_; }
   std::size_t pending_bytes() const noexcept { return pending_bytes_; }
   bool empty() const noexcept { return pending_bytes_ == 0; }
+  /// So much it has got rid of in all.
+  std::uint64_t flushed_bytes() const noexcept { return flushed_bytes_; }
   /// Above the high watermark, and not yet back at the low one.
   bool congested() const noexcept { return congested_; }
 
@@ -83,6 +86,8 @@ class EventDrain : public ListNode<EventDrain> {
 
   /// More waits than before: to be flushed at the end of the turn.
   void added(std::size_t bytes) noexcept;
+  /// What was added last, so many bytes, is a message that goes by `id`.
+  void added_message(const CorrelationId& id, std::size_t bytes) noexcept;
   /// So much of what waited was written.
   void removed(std::size_t bytes) noexcept;
   /// What waits will never be written.
@@ -109,6 +114,7 @@ class EventDrain : public ListNode<EventDrain> {
   DrainId id_ = kNoDrain;
   const Watermarks* watermarks_;
   std::size_t pending_bytes_ = 0;
+  std::uint64_t flushed_bytes_ = 0;
   SourceId bound_ = kNoSource;  // most drains have one; the rest are in more_bound_
   std::unique_ptr<std::vector<SourceId>> more_bound_;
   std::uint32_t leases_ = 0;

@@ -12,7 +12,9 @@ namespace snowfox {
 class Audit;
 class Event;
 class EventDrain;
+class Explanation;
 class LoopManager;
+struct Step;
 
 /// A list of functions to call at one moment of the loop's life. Nobody listening costs one comparison.
 template <typename... Arguments>
@@ -85,6 +87,10 @@ struct Lifecycle {
   Hook<Event&, std::exception_ptr> event_error;  ///< handle() has thrown, before rescue()
   Hook<Event&> event_done;                       ///< handled, or rescued, or given up
   Hook<EventDrain&, std::size_t> drain_enqueue;  ///< so many bytes were enqueued
+  Hook<EventDrain&, std::size_t> drain_flush;    ///< so many bytes were taken
+  Hook<EventDrain&, std::size_t> drain_drop;     ///< so many bytes will not be flushed any more
+  Hook<const Step&> step;                        ///< what goes by a correlation id has come a step further
+  Hook<Explanation&> explain;                    ///< LoopManager::explain() asks each part what it knows
   Hook<Audit&> audit;                            ///< LoopManager::audit() asks each part for its own books
 };
 

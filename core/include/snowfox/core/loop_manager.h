@@ -59,6 +59,8 @@ struct LoopCounters {
   std::uint64_t dropped_bytes = 0;  ///< enqueued on a drain that was closed, or lost with one
 };
 
+class Explanation;
+
 /// Something to be done on the loop soon, after the event being handled now: how continuations of promises run.
 class Deferred : public ListNode<Deferred> {
  public:
@@ -184,6 +186,9 @@ class LoopManager {
   /// Whether all that the loop keeps count of adds up: no byte lost, no source paused without a reason or forgotten.
   /// Looks at every source and drain; between turns.
   Audit audit();
+  /// Why what goes by `id` is waiting, or, without an id, what waits: promises that are kept, and, if there is a Trail,
+  /// the steps that led there.
+  Explanation explain(const CorrelationId& id = {});
   std::size_t source_count() const noexcept { return sources_.count; }
   std::size_t drain_count() const noexcept { return drains_.count - 1; }  // not the loop's own
 

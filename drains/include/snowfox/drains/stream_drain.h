@@ -37,8 +37,6 @@ class StreamDrain : public EventDrain {
 
   /// Ends the connection; what waits is dropped.
   void close(std::error_code reason) noexcept { fail(reason); }
-  /// Bytes that the kernel took in all.
-  std::uint64_t flushed_bytes() const noexcept { return flushed_bytes_; }
 
  private:
   void on_removed() noexcept override;
@@ -54,7 +52,6 @@ class StreamDrain : public EventDrain {
   Buffer* first_ = nullptr;
   Buffer* last_ = nullptr;
   std::unique_ptr<Stall> stall_;  // only if the peer has ever been slow
-  std::uint64_t flushed_bytes_ = 0;
   bool overflown_ = false;
   bool socket_ = true;  // until it says that it is none
 };

@@ -13,6 +13,7 @@
 #include <snowfox/core/clock.h>
 #include <snowfox/core/correlation_id.h>
 #include <snowfox/core/error.h>
+#include <snowfox/core/explanation.h>
 #include <snowfox/core/id_map.h>
 #include <snowfox/core/lifecycle.h>
 #include <snowfox/core/loop_manager.h>
@@ -86,7 +87,7 @@ class PromiseKeeper {
     Kept* kept = expect(id, typeid(T));
     if (kept == nullptr) return false;
     static_cast<ValueState<T>&>(kept->state()).emplace(std::move(value));
-    settle(*kept, counters_.fulfilled);
+    settle(*kept, counters_.fulfilled, StepKind::Fulfilled);
     return true;
   }
   template <typename T = void>
@@ -95,7 +96,7 @@ class PromiseKeeper {
     Kept* kept = expect(id, typeid(void));
     if (kept == nullptr) return false;
     static_cast<ValueState<void>&>(kept->state()).emplace();
-    settle(*kept, counters_.fulfilled);
+    settle(*kept, counters_.fulfilled, StepKind::Fulfilled);
     return true;
   }
   /// Ends it with an error. False as in fulfill().
@@ -134,8 +135,10 @@ class PromiseKeeper {
 
   void add(PromiseState& state, const std::type_info& type, Duration deadline);
   Kept* expect(const CorrelationId& id, const std::type_info& type);
-  void settle(Kept& kept, std::uint64_t& counter) noexcept;
+  void settle(Kept& kept, std::uint64_t& counter, StepKind kind) noexcept;
   void time_out(Kept& kept) noexcept;
+  /// What comes of a promise, for whoever follows it.
+  void tell(const CorrelationId& id, StepKind kind, const std::type_info* type = nullptr) noexcept;
 
   LoopManager& loop_;
   PromiseKeeperOptions options_;
@@ -144,6 +147,7 @@ class PromiseKeeper {
   IdMap<Kept> kept_;
   Hook<LoopManager&, int>::Token on_exit_;
   Hook<Audit&>::Token on_audit_;
+  Hook<Explanation&>::Token on_explain_;
 };
 
 }  // namespace snowfox

@@ -1,4 +1,4 @@
-#include "promise_name.h"
+#include <snowfox/core/clock.h>
 
 #include <array>
 #include <cmath>
