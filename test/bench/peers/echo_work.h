@@ -29,8 +29,11 @@ inline constexpr std::size_t kMaxCorrelationIdBytes = 39;
 class Bytes {
  public:
   Bytes() = default;
-  Bytes(const Bytes&) = delete;
-  Bytes& operator=(const Bytes&) = delete;
+  Bytes(Bytes&& other) noexcept { swap(other); }
+  Bytes& operator=(Bytes&& other) noexcept {
+    swap(other);
+    return *this;
+  }
   ~Bytes() { std::free(room_); }
 
   char* data() noexcept { return room_ + begin_; }
@@ -38,6 +41,7 @@ class Bytes {
   std::size_t size() const noexcept { return end_ - begin_; }
   bool empty() const noexcept { return begin_ == end_; }
   std::span<const char> span() const noexcept { return {data(), size()}; }
+  std::size_t capacity() const noexcept { return capacity_; }
 
   /// Room for `bytes` more after the last one; they count when extend() says so.
   char* reserve(std::size_t bytes) {
@@ -189,6 +193,30 @@ class Unframed {
  private:
   Bytes kept_;
   bool in_shared_ = true;
+};
+
+/// The same for those whose library wants the buffer before it waits: each connection has its own.
+class OwnInput {
+ public:
+  /// Where to read to, and how much.
+  std::span<char> room() {
+    const std::size_t left = kReceiveBytes - std::min(kReceiveBytes, bytes_.size());
+    const std::size_t bytes = std::max(left, missing_bytes(bytes_.span()));
+    return {bytes_.reserve(bytes), bytes};
+  }
+  /// All that is there after `count` bytes have come to where room() said.
+  std::span<const char> received(std::size_t count) {
+    bytes_.extend(count);
+    return bytes_.span();
+  }
+  /// Of what received() gave, so many were used.
+  void used(std::size_t count) {
+    bytes_.consume(count);
+    if (bytes_.empty() && bytes_.capacity() > kReceiveBytes) bytes_.release();
+  }
+
+ private:
+  Bytes bytes_;
 };
 
 }  // namespace snowfox::peers
