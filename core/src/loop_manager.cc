@@ -32,6 +32,8 @@ std::error_code code_of(const std::exception_ptr& error) noexcept {
   }
 }
 
+bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.linked(); }
+
 }  // namespace
 
 // --- what the loop holds ---
@@ -131,9 +133,15 @@ void LoopManager::attach_source(EventSource& source) {
 void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
 
 void LoopManager::detach_source(EventSource& source) noexcept {
+  {
+    // Once more for one that was removed before: another thread may have used it since.
+    const std::lock_guard lock(remote_mutex_);
+    static_cast<ListNode<FromThread>&>(source).unlink();
+  }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
+  static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
   source.id_ = kNoSource;
 }
@@ -150,7 +158,7 @@ void LoopManager::remove(SourceId id) noexcept {
   if (found == nullptr) return;
   detach_source(*found);
   found->on_removed();
-  if (found->owned_) dead_sources_.push_back(found);
+  if (found->owned_) dead_sources_.push_back(*found);
 }
 
 void LoopManager::remove(DrainId id) noexcept {
@@ -159,15 +167,13 @@ void LoopManager::remove(DrainId id) noexcept {
   detach_drain(*found);
   found->on_removed();
   found->dropped();
-  if (found->owned_) dead_drains_.push_back(found);
+  if (found->owned_) dead_drains_.push_back(*found);
 }
 
 void LoopManager::bury() noexcept {
   while (!dead_sources_.empty() || !dead_drains_.empty()) {
-    const auto sources = std::exchange(dead_sources_, {});
-    const auto drains = std::exchange(dead_drains_, {});
-    for (EventSource* source : sources) delete source;
-    for (EventDrain* drain : drains) delete drain;
+    while (!dead_sources_.empty()) delete &dead_sources_.pop_front();
+    if (!dead_drains_.empty()) delete &dead_drains_.pop_front();
   }
 }
 
@@ -208,7 +214,7 @@ Audit LoopManager::audit() {
                  [&] { return source->name() + " was resumed more often than paused"; });
     audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
                  [&] { return source->name() + " is ready and nobody will ask it"; });
-    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
+    audit.expect(source->paused() == source->pause_announced_ || pause_listed(*source),
                  [&] { return source->name() + " was not told whether it is paused"; });
   }
   lifecycle_.audit(audit);
@@ -228,19 +234,19 @@ void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
-  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+  if (!pause_listed(source)) pause_changed_.push_back(source);
 }
 
 void LoopManager::source_resumed(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (source.ready_ && !source.linked()) ready_.push_back(source);
-  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+  if (!pause_listed(source)) pause_changed_.push_back(source);
 }
 
-void LoopManager::source_ready_from_any_thread(SourceId id) noexcept {
+void LoopManager::source_ready_from_any_thread(EventSource& source) noexcept {
   {
     const std::lock_guard lock(remote_mutex_);
-    remote_ready_.push_back(id);
+    if (!static_cast<ListNode<FromThread>&>(source).linked()) remote_ready_.push_back(source);
     remote_any_.store(true, std::memory_order_release);
   }
   poller_->wake();
@@ -248,15 +254,9 @@ void LoopManager::source_ready_from_any_thread(SourceId id) noexcept {
 
 void LoopManager::take_remote() noexcept {
   if (!remote_any_.load(std::memory_order_acquire)) return;
-  std::vector<SourceId> given;
-  {
-    const std::lock_guard lock(remote_mutex_);
-    given.swap(remote_ready_);
-    remote_any_.store(false, std::memory_order_relaxed);
-  }
-  for (const SourceId id : given) {
-    if (EventSource* found = source(id)) source_ready(*found);
-  }
+  const std::lock_guard lock(remote_mutex_);
+  while (!remote_ready_.empty()) source_ready(remote_ready_.pop_front());
+  remote_any_.store(false, std::memory_order_relaxed);
 }
 
 void LoopManager::drain_dirty(EventDrain& drain) noexcept {
@@ -363,15 +363,12 @@ void LoopManager::flush_dirty() noexcept {
 
 // From levels, once a turn: whoever was paused and resumed within it is told nothing.
 void LoopManager::announce_pauses() noexcept {
-  for (std::size_t i = 0; i < pause_changed_.size(); ++i) {
-    EventSource* changed = source(pause_changed_[i]);
-    if (changed == nullptr) continue;
-    changed->pause_listed_ = false;
-    if (changed->paused() == changed->pause_announced_) continue;
-    changed->pause_announced_ = changed->paused();
-    changed->on_pause_changed();
+  while (!pause_changed_.empty()) {
+    EventSource& changed = pause_changed_.pop_front();
+    if (changed.paused() == changed.pause_announced_) continue;
+    changed.pause_announced_ = changed.paused();
+    changed.on_pause_changed();
   }
-  pause_changed_.clear();
 }
 
 void LoopManager::run_deferred() noexcept {
@@ -480,11 +477,11 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !done && now() < flush_deadline_) return false;
   if (!aborted_ && !all_delivered())
     log_.warning(kComponent, "ended with output that its readers did not take in time");
-  for (const SourceId id : std::exchange(hushed_, {})) {
-    EventSource* found = source(id);
-    if (found == nullptr) continue;
-    found->resume();
-    if (found->ready_ && !found->paused() && !found->linked()) ready_.push_back(*found);
+  for (const auto& slot : sources_.slots) {
+    EventSource* source = slot.item;
+    if (source == nullptr || !std::exchange(source->hushed_, false)) continue;
+    source->resume();
+    if (source->ready_ && !source->paused() && !source->linked()) ready_.push_back(*source);
   }
   end_turn();
   return true;
@@ -501,8 +498,7 @@ void LoopManager::hush_ready() noexcept {
   ready_.take(turn_);
   while (!ready_.empty()) {
     EventSource& hushed = ready_.pop_front();
-    hushed.pause();
-    hushed_.push_back(hushed.id());
+    if (!std::exchange(hushed.hushed_, true)) hushed.pause();
   }
 }
 

@@ -225,7 +225,7 @@ class LoopManager {
   void attach_drain(EventDrain& drain);
   void detach_drain(EventDrain& drain) noexcept;
   void source_ready(EventSource& source) noexcept;
-  void source_ready_from_any_thread(SourceId id) noexcept;
+  void source_ready_from_any_thread(EventSource& source) noexcept;
   void source_paused(EventSource& source) noexcept;
   void source_resumed(EventSource& source) noexcept;
   void drain_dirty(EventDrain& drain) noexcept;
@@ -277,13 +277,12 @@ class LoopManager {
   Registry<EventDrain> drains_;
   IntrusiveList<EventSource, EventSource> ready_;  // to be asked in the next turn
   IntrusiveList<EventSource, EventSource> turn_;   // still to be asked in this one
+  IntrusiveList<EventSource, EventSource> dead_sources_;
+  IntrusiveList<EventSource, PauseChange> pause_changed_;
   IntrusiveList<EventDrain, EventDrain> dirty_;
+  IntrusiveList<EventDrain, EventDrain> dead_drains_;
   IntrusiveList<Deferred, Deferred> deferred_;
   IntrusiveList<Deferred, Deferred> parked_;
-  std::vector<SourceId> pause_changed_;
-  std::vector<SourceId> hushed_;  // paused because the loop ends
-  std::vector<EventSource*> dead_sources_;
-  std::vector<EventDrain*> dead_drains_;
   std::unique_ptr<EventDrain> null_drain_;
 
   EventSource* current_ = nullptr;  // whose share of the turn is being used
@@ -307,7 +306,7 @@ class LoopManager {
   // What other threads may touch: which sources they have given something.
   std::atomic<bool> remote_any_{false};
   std::mutex remote_mutex_;
-  std::vector<SourceId> remote_ready_;
+  IntrusiveList<EventSource, FromThread> remote_ready_;
 };
 
 }  // namespace snowfox
