@@ -19,18 +19,8 @@ constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
 /// When the loop ends, so often it looks whether what was sent has arrived.
 constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
-
-std::error_code code_of(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::system_error& failure) {
-    return failure.code();
-  } catch (const std::bad_alloc&) {
-    return std::make_error_code(std::errc::not_enough_memory);
-  } catch (...) {
-    return Errc::BadFrame;
-  }
-}
+/// A source for whose event there was no memory is asked again after this.
+constexpr Duration kStarved = std::chrono::milliseconds(10);
 
 bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.linked(); }
 
@@ -274,19 +264,31 @@ void LoopManager::begin_turn() noexcept {
 EventRef LoopManager::ask(EventSource& source) noexcept {
   try {
     return source.parse();
+  } catch (const std::bad_alloc&) {
+    if (source.id_ != kNoSource) ask_later(source);
+    return nullptr;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     if (ends_loop(error)) return nullptr;
-    const std::error_code code = code_of(error);
     if (source.id_ != kNoSource) {
-      try {
+      log_if_possible([&] {
         log_.warning(kComponent, "source failed", {{"source", source.name()}, {"error", describe(error)}});
-      } catch (...) {
-      }
-      source.fail(code);
+      });
+      source.fail(code_of(error));
     }
     return nullptr;
   }
+}
+
+// What has no memory now may have some when others have let go of theirs; to ask at once would be to ask in a circle.
+void LoopManager::ask_later(EventSource& source) noexcept {
+  log_if_possible([&] { log_.warning(kComponent, "no memory for an event", {{"source", source.name()}}); });
+  source.ready_ = true;
+  if (source.paused()) return;  // asked when it is resumed
+  if (current_ == &source) current_ = nullptr;
+  source.unlink();
+  starved_.push_back(source);
+  if (!feed_starved_.armed()) arm(feed_starved_, kStarved);
 }
 
 // Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
@@ -349,10 +351,9 @@ void LoopManager::flush_dirty() noexcept {
       }
     } catch (...) {
       const std::exception_ptr error = std::current_exception();
-      try {
+      log_if_possible([&] {
         log_.warning(kComponent, "drain failed", {{"drain", drain.name()}, {"error", describe(error)}});
-      } catch (...) {
-      }
+      });
       drain.fail(code_of(error));
       continue;
     }
@@ -390,7 +391,7 @@ void LoopManager::poll(TimePoint until) noexcept {
   try {
     poller_->wait(std::min(until, next_timer));
   } catch (...) {
-    log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}});
+    log_if_possible([&] { log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}}); });
     aborted_ = true;
     stop(1);
     return;
@@ -568,7 +569,7 @@ void LoopManager::dispatch(EventRef event) noexcept {
 void LoopManager::handle(Event& event) noexcept {
   if (event.deadline_ != kNever && now() >= event.deadline_) {
     ++counters_.expired;
-    rescue(event, std::make_exception_ptr(std::system_error(make_error_code(Errc::DeadlineExceeded))));
+    rescue(event, make_error(Errc::DeadlineExceeded));
     return;
   }
   try {
@@ -610,10 +611,11 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
   }
 }
 
-void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept try {
-  log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
-             event.correlation_id());
-} catch (...) {
+void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept {
+  log_if_possible([&] {
+    log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
+               event.correlation_id());
+  });
 }
 
 void LoopManager::report_slow(const Event& event, Duration took) noexcept {

@@ -26,7 +26,8 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   EventSource& operator=(const EventSource&) = delete;
 
   /// The next event, or null if there is none now: then ready() must be called when there is one again. CleanExit and
-  /// AbortError end the loop; anything else that it throws ends this source alone: fail() is called with it.
+  /// AbortError end the loop; after std::bad_alloc the source is asked again a little later; anything else that it
+  /// throws ends this source alone: fail() is called with it.
   virtual EventRef parse() = 0;
 
   /// The descriptor it waits for, or -1 if it does not wait for one.

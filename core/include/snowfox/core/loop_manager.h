@@ -210,6 +210,12 @@ class LoopManager {
     T* find(std::uint64_t id) const noexcept;
   };
 
+  struct FeedStarved final : Timer {
+    explicit FeedStarved(LoopManager& whose) : loop(whose) {}
+    void expire() noexcept override { loop.ready_.take(loop.starved_); }
+    LoopManager& loop;
+  };
+
   template <typename T, typename Base>
   static T* cast(Base* base) noexcept {
     if (base == nullptr) return nullptr;
@@ -232,6 +238,7 @@ class LoopManager {
 
   EventRef next_event() noexcept;
   EventRef ask(EventSource& source) noexcept;
+  void ask_later(EventSource& source) noexcept;
   void begin_turn() noexcept;
   void end_turn() noexcept;
   void flush_dirty() noexcept;
@@ -275,8 +282,9 @@ class LoopManager {
 
   Registry<EventSource> sources_;
   Registry<EventDrain> drains_;
-  IntrusiveList<EventSource, EventSource> ready_;  // to be asked in the next turn
-  IntrusiveList<EventSource, EventSource> turn_;   // still to be asked in this one
+  IntrusiveList<EventSource, EventSource> ready_;    // to be asked in the next turn
+  IntrusiveList<EventSource, EventSource> turn_;     // still to be asked in this one
+  IntrusiveList<EventSource, EventSource> starved_;  // there was no memory for their events: to be asked again later
   IntrusiveList<EventSource, EventSource> dead_sources_;
   IntrusiveList<EventSource, PauseChange> pause_changed_;
   IntrusiveList<EventDrain, EventDrain> dirty_;
@@ -284,6 +292,7 @@ class LoopManager {
   IntrusiveList<Deferred, Deferred> deferred_;
   IntrusiveList<Deferred, Deferred> parked_;
   std::unique_ptr<EventDrain> null_drain_;
+  FeedStarved feed_starved_{*this};
 
   EventSource* current_ = nullptr;  // whose share of the turn is being used
   unsigned turn_events_ = 0;        // how many events the current one has given
