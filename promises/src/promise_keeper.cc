@@ -7,6 +7,7 @@
 #include <new>
 
 #include <snowfox/core/fault_point.h>
+#include <snowfox/promises/sleep.h>
 
 #include "promise_name.h"
 
@@ -21,10 +22,6 @@ std::string type_name(const std::type_info& type) {
   const std::unique_ptr<char, decltype(&std::free)> readable_name(
       abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
   return status == 0 ? readable_name.get() : type.name();
-}
-
-std::exception_ptr make_error(std::error_code code, const std::string& what) {
-  return std::make_exception_ptr(std::system_error(code, what));
 }
 
 }  // namespace
@@ -115,12 +112,12 @@ bool PromiseKeeper::reject(const CorrelationId& id, std::exception_ptr error) {
 }
 
 bool PromiseKeeper::reject(const CorrelationId& id, std::error_code error) {
-  return reject(id, make_error(error, promise_name(id)));
+  return reject(id, make_error(error, [&] { return promise_name(id); }));
 }
 
 void PromiseKeeper::reject_all(std::error_code error) noexcept {
   kept_.for_each([&](const CorrelationId& id, Kept& kept) {
-    kept.state().store_error(make_error(error, promise_name(id)));
+    kept.state().store_error(make_error(error, [&] { return promise_name(id); }));
     settle(kept, counters_.rejected);
   });
 }
@@ -129,8 +126,7 @@ void PromiseKeeper::time_out(Kept& kept) noexcept {
   PromiseState& state = kept.state();
   Duration within = kept.deadline() - kept.since();
   if (within >= kCoarseFrom + coarse_lag_) within -= coarse_lag_;
-  state.store_error(
-      make_error(Errc::DeadlineExceeded, "no answer to " + promise_name(state.id()) + " within " + readable(within)));
+  state.store_error(deadline_exceeded(state.id(), within));
   settle(kept, counters_.timed_out);
 }
 
