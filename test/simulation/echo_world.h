@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <snowfox/context/process.h>
 #include <snowfox/context/reload.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise_keeper.h>
@@ -37,22 +38,13 @@ class EchoServer {
 
   explicit EchoServer(Process& process)
       : loop_(process.loop()),
-        protocol_([this](MessageEvent<Envelope>& request) { answer(request); }),
-        signals_(loop_, {SIGTERM, SIGHUP},
-                 [this](int signal) {
-                   if (signal == SIGHUP) {
-                     reload_.reload();
-                   } else {
-                     statics_.announce_stopping();
-                     loop_.stop();
-                   }
-                 }),
+        protocol_([this](MessageEvent<Envelope>& request) { answer(request); }, {{.idle_timeout = 1h}}),
+        process_({.name = process.name(), .notify = false}, loop_),
         posted_(loop_),
         scheduler_(loop_),
         workers_(loop_),
-        statics_(loop_),
         reload_(
-            statics_, [this] { return load(); },
+            process_.scope(), [this] { return load(); },
             [this](const int&, DynamicScopeBuilder& scope) {
               scope.listen({.address = Address::tcp("0.0.0.0", 7000)}, [this](const auto& client) { accept(client); });
               if (version_ % 2 != 0) return;
@@ -60,6 +52,8 @@ class EchoServer {
             }),
         unix_(loop_, unix_address(), {}, [this](const auto& client) { accept(client); }) {
     reload_.reload().check();
+    process_.on_reload([this] { reload_.reload(); });
+    process_.start();
   }
 
   std::uint64_t requests() const noexcept { return requests_; }
@@ -100,11 +94,10 @@ class EchoServer {
 
   LoopManager& loop_;
   ProtoBufProtocol<Envelope> protocol_;
-  SignalSource signals_;
+  snowfox::Process process_;
   ManualSource posted_;
   SchedulerSource scheduler_;
   WorkerSource workers_;
-  StaticScope statics_;
   Reload<int> reload_;
   ListenerSource unix_;
   std::uint64_t requests_ = 0;

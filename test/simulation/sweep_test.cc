@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <snowfox/simulation/failing_allocations.h>
+#include <snowfox/sources/line_source.h>
+#include <snowfox/sources/process_source.h>
 
 #include "simulation/echo_world.h"
 
@@ -69,6 +71,87 @@ TEST_P(SweepTest, TheServerGetsOverIt) {
 
 TEST_P(SweepTest, TheClientGetsOverIt) {
   sweep([](Sweep& sweep) -> Process& { return sweep.client; });
+}
+
+/// Starts a child that says three lines and stays, reads them, and ends it after a second.
+class Launcher {
+ public:
+  explicit Launcher(Process& process)
+      : loop_(process.loop()), quit_(loop_, {SIGTERM}, [this](int) { loop_.stop(); }), begin_(*this), end_(*this) {
+    loop_.arm(begin_, 1ms);
+  }
+
+  bool over = false;
+  bool refused = false;
+  std::vector<std::string> lines;
+
+ private:
+  struct Begin final : Timer {
+    explicit Begin(Launcher& whose) : launcher(whose) {}
+    void expire() noexcept override { launcher.begin(); }
+    Launcher& launcher;
+  };
+  struct End final : Timer {
+    explicit End(Launcher& whose) : launcher(whose) {}
+    void expire() noexcept override {
+      if (launcher.child_) launcher.child_->signal(SIGTERM);
+    }
+    Launcher& launcher;
+  };
+
+  void begin() noexcept try {
+    loop_.arm(end_, 1s);
+    child_ = std::make_unique<ProcessSource>(
+        loop_, ProcessOptions{.arguments = {"child"}, .program = "/usr/bin/child", .output = ProcessStream::pipe()},
+        [this](const ProcessExit&) { over = true; });
+    output_ = std::make_unique<LineSource>(loop_, child_->take_output(),
+                                           [this](const TextLine& line) { lines.push_back(line.text); });
+  } catch (const std::exception&) {
+    refused = child_ == nullptr;
+  }
+
+  LoopManager& loop_;
+  SignalSource quit_;
+  Begin begin_;
+  End end_;
+  std::unique_ptr<ProcessSource> child_;
+  std::unique_ptr<LineSource> output_;
+};
+
+// Goal: a child whose start fails half way does not live on unknown; one that was started is read and waited for.
+TEST_P(SweepTest, AChildIsStartedAndHeardOrNot) {
+  const auto [_, fail, count] = GetParam();
+  for (std::uint64_t k = 0;; ++k) {
+    Simulation simulation({.seed = 7});
+    Host& host = simulation.add_host("here");
+    Process* child = nullptr;
+    host.install("/usr/bin/child", [&child](Process& process) {
+      child = &process;
+      std::string text = "one\ntwo\nthree\n";
+      const iovec piece{text.data(), text.size()};
+      process.io().write(1, {&piece, 1});
+      return std::make_shared<SignalSource>(process.loop(), std::vector{SIGTERM},
+                                            [&process](int) { process.loop().stop(); });
+    });
+    Process& parent = host.start("parent", [](Process& process) { return std::make_shared<Launcher>(process); });
+    const std::uint64_t before = (parent.*count)();
+    (parent.*fail)(k);
+    simulation.run_for(10s);
+    const auto& launcher = parent.program<Launcher>();
+    const std::size_t lines = launcher.lines.size();
+    ASSERT_TRUE(launcher.over || launcher.refused) << GetParam().name << " " << k;
+    ASSERT_TRUE(child == nullptr || !child->running()) << GetParam().name << " " << k;
+    for (const std::string& line : launcher.lines) {
+      ASSERT_TRUE(line == "one" || line == "two" || line == "three") << GetParam().name << " " << k << ": " << line;
+    }
+    parent.signal(SIGTERM);
+    simulation.run_for(1s);
+    ASSERT_EQ(parent.exit_code(), 0) << GetParam().name << " " << k;
+    if ((parent.*count)() - before > k) continue;
+    EXPECT_EQ(lines, 3U);
+    EXPECT_GT(k, 2U);
+    break;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SweepTest,
