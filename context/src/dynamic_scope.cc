@@ -56,7 +56,7 @@ struct DynamicScope::Listener {
     // A path of another world than the system's tells nothing.
     if (!settings.address.is_unix() || &acceptor->source->loop().io() != &Io::system()) return true;
     struct stat status {};
-    return ::lstat(std::string(settings.address.path()).c_str(), &status) == 0 || errno != ENOENT;
+    return ::lstat(settings.address.path().data(), &status) == 0 || errno != ENOENT;
   }
 };
 
@@ -107,7 +107,7 @@ DynamicScopeBuilder::DynamicScopeBuilder(StaticScope& statics, ConfigurationMeta
 DynamicScopeBuilder::~DynamicScopeBuilder() {
   for (const Undo& undo : undo_) {
     const ListenerSettings& settings = undo.present->settings;
-    if (undo.mode) ::chmod(std::string(settings.address.path()).c_str(), settings.options.unix_mode);
+    if (undo.mode) ::chmod(settings.address.path().data(), settings.options.unix_mode);
     if (undo.backlog) ::listen(undo.present->acceptor->source->fd(), settings.options.backlog);
   }
 }
@@ -179,7 +179,7 @@ void DynamicScopeBuilder::set_options(const Listener& wanted, const Listener& pr
   if (&statics_.loop().io() != &Io::system()) return;
   Undo& undo = undo_.emplace_back(Undo{&present});
   if (address.is_unix() && after.unix_mode != before.unix_mode) {
-    if (::chmod(std::string(address.path()).c_str(), after.unix_mode) != 0) {
+    if (::chmod(address.path().data(), after.unix_mode) != 0) {
       refuse(wanted.settings, refusal("the mode", address, errno));
     }
     undo.mode = true;

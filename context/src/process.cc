@@ -65,6 +65,8 @@ Process::Process(ProcessSettings settings, LoopManager* loop)
       on_exit_(loop_.lifecycle().process_exit.add([this](LoopManager&, int) {
         if (started_ && !scope_.stopping()) warn_untold(notifier_.stopping());
       })) {
+  shutdown_ = std::make_shared<Completion::Pending>(*this, &Process::finish);
+  shutting_down_ = shutdown_;
   if (settings_.umask) ::umask(*settings_.umask);
   if (!settings_.notify) notifier_ = Notifier();
   if (own_loop_) scope_.set_log_sink(own_loop_->sink, settings_.log_format);
@@ -73,7 +75,7 @@ Process::Process(ProcessSettings settings, LoopManager* loop)
 }
 
 Process::~Process() {
-  for (const auto& weak : {reload_, shutdown_}) {
+  for (const auto& weak : {reload_, shutting_down_}) {
     if (const auto pending = weak.lock()) pending->process = nullptr;
   }
 }
@@ -129,8 +131,8 @@ void Process::reload() {
     return;
   }
   reload_again_ = false;
-  warn_untold(notifier_.reloading());
   auto pending = std::make_shared<Completion::Pending>(*this, &Process::reload_ended);
+  warn_untold(notifier_.reloading());
   reload_ = pending;
   on_reload_(Completion(std::move(pending)));
 }
@@ -139,7 +141,12 @@ void Process::reload_ended() noexcept {
   if (stopping()) return;
   warn_untold(notifier_.ready());
   // As an event of its own, whose errors the loop knows what to do with.
-  if (reload_again_) scope_.scheduler().after(Duration::zero(), [this] { reload(); });
+  try {
+    if (reload_again_) scope_.scheduler().after(Duration::zero(), [this] { reload(); });
+  } catch (const std::bad_alloc&) {
+    reload_again_ = false;
+    scope_.log().error(kComponent, "no memory to reload again");
+  }
 }
 
 void Process::shutdown() {
@@ -147,14 +154,15 @@ void Process::shutdown() {
   warn_untold(notifier_.stopping());
   scope_.log().info(kComponent, "ending", {{"name", settings_.name}});
   scope_.announce_stopping();
-  auto pending = std::make_shared<Completion::Pending>(*this, &Process::finish);
-  shutdown_ = pending;
-  scope_.scheduler().after(settings_.shutdown_timeout, [this] {
-    if (finished_) return;
-    scope_.log().warning(kComponent, "ended with work that was not over in time");
-    finish();
-  });
+  auto pending = std::exchange(shutdown_, nullptr);
+  loop_.arm(time_is_up_, settings_.shutdown_timeout);
   if (on_shutdown_) on_shutdown_(Completion(std::move(pending)));
+}
+
+void Process::TimeIsUp::expire() noexcept {
+  if (process.finished_) return;
+  process.scope_.log().warning(kComponent, "ended with work that was not over in time");
+  process.finish();
 }
 
 void Process::finish() noexcept {
@@ -165,7 +173,10 @@ void Process::finish() noexcept {
 void Process::status(std::string_view text) noexcept { warn_untold(notifier_.status(text)); }
 
 void Process::warn_untold(std::error_code error) noexcept {
-  if (error) scope_.log().warning(kComponent, "the service manager was not told", {{"error", error.message()}});
+  if (!error) return;
+  log_if_possible([&] {
+    scope_.log().warning(kComponent, "the service manager was not told", {{"error", error.message()}});
+  });
 }
 
 }  // namespace snowfox

@@ -83,7 +83,9 @@ ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const B
 ReloadResult ScopeSwitch::failed(const std::exception_ptr& error, const std::string& name) {
   ReloadResult result{ReloadResult::Outcome::Failed, version(), version(), as_configuration_error(error, name)};
   // Each is a message of its own, for of one message the log would show no more than ten.
-  for (const ConfigurationProblem& problem : result.error->problems()) statics_.log().error(kComponent, problem.str());
+  for (const ConfigurationProblem& problem : result.error->problems()) {
+    log_if_possible([&] { statics_.log().error(kComponent, problem.str()); });
+  }
   if (scope_) {
     statics_.log().error(
         kComponent, "refused, the one in force goes on",

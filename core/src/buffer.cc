@@ -92,7 +92,7 @@ std::span<std::byte> ReceiveBuffer::prepare() {
   return buffer_->free_space();
 }
 
-void ReceiveBuffer::settle() {
+void ReceiveBuffer::settle() noexcept {
   if (buffer_ == nullptr) return;
   const std::size_t have = data().size();
   if (have == 0) {
@@ -101,10 +101,13 @@ void ReceiveBuffer::settle() {
   }
   const std::size_t held = buffer_->capacity() + sizeof(Buffer);
   const std::size_t enough = have + sizeof(Buffer);
-  if (enough <= BufferPool::kMedium && held > BufferPool::kMedium) {
+  const bool wasteful = (enough <= BufferPool::kMedium && held > BufferPool::kMedium) ||
+                        (enough <= BufferPool::kLarge && held > 2 * BufferPool::kLarge);
+  if (!wasteful) return;
+  try {
     move_to(have);
-  } else if (enough <= BufferPool::kLarge && held > 2 * BufferPool::kLarge) {
-    move_to(have);
+  } catch (const std::bad_alloc&) {
+    // Then it stays in the larger one.
   }
 }
 

@@ -9,13 +9,15 @@
 
 namespace snowfox {
 
-std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor descriptor) {
+std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor&& descriptor) {
   if (SNOWFOX_FAULT(ChannelMake)) throw std::system_error(ENOMEM, std::system_category(), "watch a descriptor");
-  return std::shared_ptr<Channel>(new Channel(loop, std::move(descriptor)));
+  return std::make_shared<Channel>(Key(), loop, std::move(descriptor));
 }
 
-Channel::Channel(LoopManager& loop, Descriptor descriptor)
-    : descriptor_(std::move(descriptor)), handle_(loop.poller().watch(descriptor_.get(), *this)) {}
+Channel::Channel(Key, LoopManager& loop, Descriptor&& descriptor)
+    : handle_(loop.poller().watch(descriptor.get(), *this)) {
+  descriptor_ = std::move(descriptor);
+}
 
 Channel::~Channel() {
   if (SNOWFOX_MUTANT(StaleWatch)) descriptor_.reset();
@@ -52,7 +54,7 @@ bool Channel::set(bool read, bool write) noexcept {
   if (!handle_ || SNOWFOX_FAULT(ChannelInterest)) return false;
   try {
     handle_->set_interest(read, write);
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     return false;
   }
   want_read_ = read;

@@ -52,4 +52,24 @@ std::string describe(const std::exception_ptr& error) {
   }
 }
 
+std::exception_ptr make_error(std::error_code code) noexcept {
+  try {
+    return std::make_exception_ptr(std::system_error(code));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+std::error_code code_of(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::system_error& failure) {
+    return failure.code();
+  } catch (const std::bad_alloc&) {
+    return std::make_error_code(std::errc::not_enough_memory);
+  } catch (...) {
+    return Errc::BadFrame;
+  }
+}
+
 }  // namespace snowfox

@@ -10,7 +10,7 @@ EventSource::~EventSource() { loop_.detach_source(*this); }
 
 void EventSource::ready() noexcept { loop_.source_ready(*this); }
 
-void EventSource::ready_from_any_thread() noexcept { loop_.source_ready_from_any_thread(id_); }
+void EventSource::ready_from_any_thread() noexcept { loop_.source_ready_from_any_thread(*this); }
 
 void EventSource::ready_to_end() noexcept {
   const bool was_paused = paused();

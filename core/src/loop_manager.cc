@@ -20,18 +20,10 @@ constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
 /// When the loop ends, so often it looks whether what was sent has arrived.
 constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
+/// A source for whose event there was no memory is asked again after this.
+constexpr Duration kStarved = std::chrono::milliseconds(10);
 
-std::error_code code_of(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::system_error& failure) {
-    return failure.code();
-  } catch (const std::bad_alloc&) {
-    return std::make_error_code(std::errc::not_enough_memory);
-  } catch (...) {
-    return Errc::BadFrame;
-  }
-}
+bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.linked(); }
 
 }  // namespace
 
@@ -132,9 +124,15 @@ void LoopManager::attach_source(EventSource& source) {
 void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
 
 void LoopManager::detach_source(EventSource& source) noexcept {
+  {
+    // Once more for one that was removed before: another thread may have used it since.
+    const std::lock_guard lock(remote_mutex_);
+    static_cast<ListNode<FromThread>&>(source).unlink();
+  }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
+  static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
   source.id_ = kNoSource;
 }
@@ -151,7 +149,7 @@ void LoopManager::remove(SourceId id) noexcept {
   if (found == nullptr) return;
   detach_source(*found);
   found->on_removed();
-  if (found->owned_) dead_sources_.push_back(found);
+  if (found->owned_) dead_sources_.push_back(*found);
 }
 
 void LoopManager::remove(DrainId id) noexcept {
@@ -160,15 +158,13 @@ void LoopManager::remove(DrainId id) noexcept {
   detach_drain(*found);
   found->on_removed();
   found->dropped();
-  if (found->owned_) dead_drains_.push_back(found);
+  if (found->owned_) dead_drains_.push_back(*found);
 }
 
 void LoopManager::bury() noexcept {
   while (!dead_sources_.empty() || !dead_drains_.empty()) {
-    const auto sources = std::exchange(dead_sources_, {});
-    const auto drains = std::exchange(dead_drains_, {});
-    for (EventSource* source : sources) delete source;
-    for (EventDrain* drain : drains) delete drain;
+    while (!dead_sources_.empty()) delete &dead_sources_.pop_front();
+    if (!dead_drains_.empty()) delete &dead_drains_.pop_front();
   }
 }
 
@@ -209,7 +205,7 @@ Audit LoopManager::audit() {
                  [&] { return source->name() + " was resumed more often than paused"; });
     audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
                  [&] { return source->name() + " is ready and nobody will ask it"; });
-    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
+    audit.expect(source->paused() == source->pause_announced_ || pause_listed(*source),
                  [&] { return source->name() + " was not told whether it is paused"; });
   }
   lifecycle_.audit(audit);
@@ -235,19 +231,19 @@ void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
-  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+  if (!pause_listed(source)) pause_changed_.push_back(source);
 }
 
 void LoopManager::source_resumed(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (source.ready_ && !source.linked()) ready_.push_back(source);
-  if (!std::exchange(source.pause_listed_, true)) pause_changed_.push_back(source.id_);
+  if (!pause_listed(source)) pause_changed_.push_back(source);
 }
 
-void LoopManager::source_ready_from_any_thread(SourceId id) noexcept {
+void LoopManager::source_ready_from_any_thread(EventSource& source) noexcept {
   {
     const std::lock_guard lock(remote_mutex_);
-    remote_ready_.push_back(id);
+    if (!static_cast<ListNode<FromThread>&>(source).linked()) remote_ready_.push_back(source);
     remote_any_.store(true, std::memory_order_release);
   }
   poller_->wake();
@@ -255,15 +251,9 @@ void LoopManager::source_ready_from_any_thread(SourceId id) noexcept {
 
 void LoopManager::take_remote() noexcept {
   if (!remote_any_.load(std::memory_order_acquire)) return;
-  std::vector<SourceId> given;
-  {
-    const std::lock_guard lock(remote_mutex_);
-    given.swap(remote_ready_);
-    remote_any_.store(false, std::memory_order_relaxed);
-  }
-  for (const SourceId id : given) {
-    if (EventSource* found = source(id)) source_ready(*found);
-  }
+  const std::lock_guard lock(remote_mutex_);
+  while (!remote_ready_.empty()) source_ready(remote_ready_.pop_front());
+  remote_any_.store(false, std::memory_order_relaxed);
 }
 
 void LoopManager::drain_dirty(EventDrain& drain) noexcept {
@@ -281,19 +271,31 @@ void LoopManager::begin_turn() noexcept {
 EventRef LoopManager::ask(EventSource& source) noexcept {
   try {
     return source.parse();
+  } catch (const std::bad_alloc&) {
+    if (source.id_ != kNoSource) ask_later(source);
+    return nullptr;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     if (ends_loop(error)) return nullptr;
-    const std::error_code code = code_of(error);
     if (source.id_ != kNoSource) {
-      try {
+      log_if_possible([&] {
         log_.warning(kComponent, "source failed", {{"source", source.name()}, {"error", describe(error)}});
-      } catch (...) {
-      }
-      source.fail(code);
+      });
+      source.fail(code_of(error));
     }
     return nullptr;
   }
+}
+
+// What has no memory now may have some when others have let go of theirs; to ask at once would be to ask in a circle.
+void LoopManager::ask_later(EventSource& source) noexcept {
+  log_if_possible([&] { log_.warning(kComponent, "no memory for an event", {{"source", source.name()}}); });
+  source.ready_ = true;
+  if (source.paused()) return;  // asked when it is resumed
+  if (current_ == &source) current_ = nullptr;
+  source.unlink();
+  starved_.push_back(source);
+  if (!feed_starved_.armed()) arm(feed_starved_, kStarved);
 }
 
 // Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
@@ -356,10 +358,9 @@ void LoopManager::flush_dirty() noexcept {
       }
     } catch (...) {
       const std::exception_ptr error = std::current_exception();
-      try {
+      log_if_possible([&] {
         log_.warning(kComponent, "drain failed", {{"drain", drain.name()}, {"error", describe(error)}});
-      } catch (...) {
-      }
+      });
       drain.fail(code_of(error));
       continue;
     }
@@ -370,15 +371,12 @@ void LoopManager::flush_dirty() noexcept {
 
 // From levels, once a turn: whoever was paused and resumed within it is told nothing.
 void LoopManager::announce_pauses() noexcept {
-  for (std::size_t i = 0; i < pause_changed_.size(); ++i) {
-    EventSource* changed = source(pause_changed_[i]);
-    if (changed == nullptr) continue;
-    changed->pause_listed_ = false;
-    if (changed->paused() == changed->pause_announced_) continue;
-    changed->pause_announced_ = changed->paused();
-    changed->on_pause_changed();
+  while (!pause_changed_.empty()) {
+    EventSource& changed = pause_changed_.pop_front();
+    if (changed.paused() == changed.pause_announced_) continue;
+    changed.pause_announced_ = changed.paused();
+    changed.on_pause_changed();
   }
-  pause_changed_.clear();
 }
 
 void LoopManager::run_deferred() noexcept {
@@ -400,7 +398,7 @@ void LoopManager::poll(TimePoint until) noexcept {
   try {
     poller_->wait(std::min(until, next_timer));
   } catch (...) {
-    log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}});
+    log_if_possible([&] { log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}}); });
     aborted_ = true;
     stop(1);
     return;
@@ -487,11 +485,11 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !done && now() < flush_deadline_) return false;
   if (!aborted_ && !all_delivered())
     log_.warning(kComponent, "ended with output that its readers did not take in time");
-  for (const SourceId id : std::exchange(hushed_, {})) {
-    EventSource* found = source(id);
-    if (found == nullptr) continue;
-    found->resume();
-    if (found->ready_ && !found->paused() && !found->linked()) ready_.push_back(*found);
+  for (const auto& slot : sources_.slots) {
+    EventSource* source = slot.item;
+    if (source == nullptr || !std::exchange(source->hushed_, false)) continue;
+    source->resume();
+    if (source->ready_ && !source->paused() && !source->linked()) ready_.push_back(*source);
   }
   end_turn();
   return true;
@@ -508,8 +506,7 @@ void LoopManager::hush_ready() noexcept {
   ready_.take(turn_);
   while (!ready_.empty()) {
     EventSource& hushed = ready_.pop_front();
-    hushed.pause();
-    hushed_.push_back(hushed.id());
+    if (!std::exchange(hushed.hushed_, true)) hushed.pause();
   }
 }
 
@@ -579,7 +576,7 @@ void LoopManager::dispatch(EventRef event) noexcept {
 void LoopManager::handle(Event& event) noexcept {
   if (event.deadline_ != kNever && now() >= event.deadline_) {
     ++counters_.expired;
-    rescue(event, std::make_exception_ptr(std::system_error(make_error_code(Errc::DeadlineExceeded))));
+    rescue(event, make_error(Errc::DeadlineExceeded));
     return;
   }
   try {
@@ -621,10 +618,11 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
   }
 }
 
-void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept try {
-  log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
-             event.correlation_id());
-} catch (...) {
+void LoopManager::report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept {
+  log_if_possible([&] {
+    log_.error(kComponent, message, {{"event", event.name()}, {"event_id", event.id()}, {"error", describe(error)}},
+               event.correlation_id());
+  });
 }
 
 void LoopManager::report_slow(const Event& event, Duration took) noexcept {

@@ -45,8 +45,7 @@ struct Shelves {
   std::array<Shelf, kSizes> all;
   bool closed = false;
 
-  ~Shelves() {
-    closed = true;  // what is freed after this, by later destructors of the thread, goes to the heap
+  void clear() noexcept {
     for (Shelf& shelf : all) {
       while (shelf.first != nullptr) {
         Block* block = shelf.first;
@@ -55,6 +54,10 @@ struct Shelves {
       }
       shelf.count = 0;
     }
+  }
+  ~Shelves() {
+    closed = true;  // what is freed after this, by later destructors of the thread, goes to the heap
+    clear();
   }
 };
 
@@ -91,5 +94,7 @@ void pool_free(void* memory, std::size_t bytes) noexcept {
   }
   ::operator delete(memory);
 }
+
+void pool_trim() noexcept { shelves.clear(); }
 
 }  // namespace snowfox

@@ -2,26 +2,37 @@
 
 #include <cxxabi.h>
 
+#include <array>
 #include <cstdlib>
-#include <memory>
-#include <string>
-#include <typeindex>
-#include <unordered_map>
 
 namespace snowfox {
+namespace {
 
-std::string_view type_name(const std::type_info& type) noexcept try {
-  // Bounded by the number of types in the program.
-  thread_local std::unordered_map<std::type_index, std::string> names;
-  auto [place, is_new] = names.try_emplace(type);
-  if (is_new) {
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> readable(
-        abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
-    place->second = status == 0 ? readable.get() : type.name();
+/// Filled from the front; a program that names more types than it holds gets the others as the compiler spells them.
+struct Names {
+  struct Name {
+    const std::type_info* type = nullptr;
+    char* text = nullptr;
+  };
+  std::array<Name, 256> all{};
+
+  ~Names() {
+    for (const Name& name : all) std::free(name.text);
   }
-  return place->second;
-} catch (...) {
+};
+
+}  // namespace
+
+std::string_view type_name(const std::type_info& type) noexcept {
+  thread_local Names names;
+  for (Names::Name& name : names.all) {
+    if (name.type == nullptr) {
+      char* text = abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr);
+      if (text == nullptr) break;
+      name = {&type, text};
+    }
+    if (*name.type == type) return name.text;
+  }
   return type.name();
 }
 

@@ -96,7 +96,10 @@ bool StreamDrain::refuses(std::size_t bytes) noexcept {
 }
 
 Buffer& StreamDrain::room_for(std::size_t bytes) {
-  if (last_ != nullptr && last_->free_space().size() >= bytes) return *last_;
+  return last_ != nullptr && last_->free_space().size() >= bytes ? *last_ : append_buffer(bytes);
+}
+
+Buffer& StreamDrain::append_buffer(std::size_t bytes) {
   Buffer* buffer = loop().buffers().lend(std::max(bytes, next_buffer_bytes(pending_bytes())));
   if (last_ == nullptr) {
     first_ = buffer;
@@ -109,15 +112,21 @@ Buffer& StreamDrain::room_for(std::size_t bytes) {
 
 void StreamDrain::enqueue(std::span<const std::byte> bytes) {
   if (bytes.empty() || refuses(bytes.size())) return;
-  std::size_t left = bytes.size();
-  while (left != 0) {
-    const std::span<std::byte> room = room_for(std::min<std::size_t>(left, 1)).free_space();
-    const std::size_t part = std::min(left, room.size());
-    std::memcpy(room.data(), bytes.data() + (bytes.size() - left), part);
-    last_->filled(part);
-    left -= part;
-    added(part);
+  // What the last buffer has no room for goes into one more, which is there before anything is written: half a message
+  // would be worse than none.
+  Buffer* const present = last_;
+  const std::size_t first = present == nullptr ? 0 : std::min(bytes.size(), present->free_space().size());
+  const std::span<const std::byte> rest = bytes.subspan(first);
+  if (!rest.empty()) {
+    Buffer& more = append_buffer(rest.size());
+    std::memcpy(more.free_space().data(), rest.data(), rest.size());
+    more.filled(rest.size());
   }
+  if (first != 0) {
+    std::memcpy(present->free_space().data(), bytes.data(), first);
+    present->filled(first);
+  }
+  added(bytes.size());
 }
 
 std::span<std::byte> StreamDrain::reserve(std::size_t bytes) {

@@ -34,8 +34,7 @@ Settlement::~Settlement() { break_promise(); }
 void Settlement::break_promise() noexcept {
   if (state_ == nullptr) return;
   PromiseState& state = *state_;
-  state.store_error(
-      std::make_exception_ptr(std::system_error(make_error_code(Errc::PromiseBroken), promise_name(state.id()))));
+  state.store_error(make_error(Errc::PromiseBroken, [&] { return promise_name(state.id()); }));
   finish(state);
 }
 

@@ -6,6 +6,7 @@
 #include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/type_name.h>
+#include <snowfox/promises/sleep.h>
 
 #include "promise_name.h"
 
@@ -14,10 +15,6 @@ namespace {
 
 /// From here on, some milliseconds more or less do not matter, and the coarse clock costs a quarter of the exact one.
 constexpr Duration kCoarseFrom = std::chrono::seconds(1);
-
-std::exception_ptr make_error(std::error_code code, const std::string& what) {
-  return std::make_exception_ptr(std::system_error(code, what));
-}
 
 }  // namespace
 
@@ -128,12 +125,12 @@ bool PromiseKeeper::reject(const CorrelationId& id, std::exception_ptr error) {
 }
 
 bool PromiseKeeper::reject(const CorrelationId& id, std::error_code error) {
-  return reject(id, make_error(error, promise_name(id)));
+  return reject(id, make_error(error, [&] { return promise_name(id); }));
 }
 
 void PromiseKeeper::reject_all(std::error_code error) noexcept {
   kept_.for_each([&](const CorrelationId& id, Kept& kept) {
-    kept.state().store_error(make_error(error, promise_name(id)));
+    kept.state().store_error(make_error(error, [&] { return promise_name(id); }));
     settle(kept, counters_.rejected, StepKind::Rejected);
   });
 }
@@ -142,8 +139,7 @@ void PromiseKeeper::time_out(Kept& kept) noexcept {
   PromiseState& state = kept.state();
   Duration within = kept.deadline() - kept.since();
   if (within >= kCoarseFrom + coarse_lag_) within -= coarse_lag_;
-  state.store_error(
-      make_error(Errc::DeadlineExceeded, "no answer to " + promise_name(state.id()) + " within " + readable(within)));
+  state.store_error(deadline_exceeded(state.id(), within));
   settle(kept, counters_.timed_out, StepKind::TimedOut);
 }
 

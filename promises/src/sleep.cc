@@ -28,9 +28,9 @@ Promise<void> sleep(LoopManager& loop, Duration duration) {
 
 Promise<void> sleep_until(LoopManager& loop, TimePoint time) { return Promise<void>(new SleepState(loop, time)); }
 
-std::exception_ptr deadline_exceeded(const CorrelationId& id, Duration waited) {
-  return std::make_exception_ptr(std::system_error(make_error_code(Errc::DeadlineExceeded),
-                                                   "no answer to " + promise_name(id) + " within " + readable(waited)));
+std::exception_ptr deadline_exceeded(const CorrelationId& id, Duration waited) noexcept {
+  return make_error(Errc::DeadlineExceeded,
+                    [&] { return "no answer to " + promise_name(id) + " within " + readable(waited); });
 }
 
 }  // namespace snowfox

@@ -80,6 +80,7 @@ int Kernel::open(std::shared_ptr<Object> object) {
 }
 
 void Kernel::close(int fd) noexcept {
+  const CodeOfSimulator here;
   if (process_.dead) return;
   const auto found = table.find(fd);
   if (found == table.end()) {
@@ -97,6 +98,7 @@ void Kernel::close(int fd) noexcept {
 }
 
 void Kernel::close_all(bool silently) noexcept {
+  const CodeOfSimulator here;
   for (auto& [_, object] : std::exchange(table, {})) {
     if (object.use_count() == 1) object->closed(silently);
     object.reset();
@@ -114,6 +116,7 @@ int Kernel::trouble(double rate, std::initializer_list<int> errors) noexcept {
 // --- reading and writing ---
 
 ssize_t Kernel::read_some(int fd, std::span<std::byte> into, bool socket) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   if (process_.dead) return -EBADF;
   Object* object = find<Object>(fd, "read");
@@ -141,6 +144,7 @@ ssize_t Kernel::read_some(int fd, std::span<std::byte> into, bool socket) {
 }
 
 ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   if (process_.dead) return -EBADF;
   Object* object = find<Object>(fd, "write");
@@ -169,6 +173,7 @@ ssize_t Kernel::write(int fd, std::span<const iovec> from) { return write_some(f
 ssize_t Kernel::send(int fd, std::span<const iovec> from) { return write_some(fd, from, true); }
 
 void Kernel::shutdown_write(int fd) noexcept {
+  const CodeOfSimulator here;
   if (process_.dead) return;
   process_.world.trace("shutdown", process_.pid, fd);
   if (auto* end = find<StreamEnd>(fd, "shutdown")) end->shut_down_writing();
@@ -183,6 +188,7 @@ std::size_t Kernel::draw_room() noexcept {
 }
 
 int Kernel::accept(int fd, Address& peer) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   if (process_.dead) return -EBADF;
   auto* listener = find<Listener>(fd, "accept");
@@ -207,6 +213,7 @@ int Kernel::accept(int fd, Address& peer) {
 }
 
 Descriptor Kernel::listen(const Address& address, const ListenOptions& options) {
+  const CodeOfSimulator here;
   const std::string what = "listen on " + address.str();
   if (const int error = trouble(process_.world.options.faults.listen, {EADDRINUSE, EMFILE})) fail(error, what);
   if (full()) fail(EMFILE, what);
@@ -224,6 +231,7 @@ Descriptor Kernel::listen(const Address& address, const ListenOptions& options) 
 }
 
 int Kernel::connect(const Address& address) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   if (full()) return -EMFILE;
   const int error = trouble(world.options.faults.connect, {ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT, EAGAIN});
@@ -302,6 +310,7 @@ int Kernel::connect_tcp(const Address& address) {
 }
 
 std::error_code Kernel::connect_result(int fd) {
+  const CodeOfSimulator here;
   auto* end = find<StreamEnd>(fd, "connect_result");
   if (end == nullptr) return {EBADF, std::system_category()};
   if (end->connecting()) return {EINPROGRESS, std::system_category()};
@@ -309,6 +318,7 @@ std::error_code Kernel::connect_result(int fd) {
 }
 
 Address Kernel::local_address(int fd) {
+  const CodeOfSimulator here;
   Object* object = find<Object>(fd, "local_address");
   if (auto* listener = dynamic_cast<Listener*>(object)) return listener->address;
   if (auto* end = dynamic_cast<StreamEnd*>(object)) return end->local;
@@ -316,6 +326,7 @@ Address Kernel::local_address(int fd) {
 }
 
 std::optional<Address> Kernel::peer_address(int fd) noexcept {
+  const CodeOfSimulator here;
   auto* end = dynamic_cast<StreamEnd*>(find(fd));
   return end != nullptr && end->kind() == StreamEnd::Kind::Tcp ? end->remote : std::nullopt;
 }
@@ -328,6 +339,7 @@ std::optional<PeerCredentials> Kernel::peer_credentials(int fd) {
 // --- signals and processes ---
 
 Descriptor Kernel::take_signals(const sigset_t& signals, sigset_t& newly_blocked) {
+  const CodeOfSimulator here;
   if (const int error = trouble(process_.world.options.faults.signals, {EMFILE})) fail(error, "wait for signals");
   const int fd = open(std::make_shared<SignalQueue>(signals));
   if (fd < 0) fail(-fd, "wait for signals");
@@ -343,6 +355,7 @@ pid_t Kernel::parent_of(pid_t pid) noexcept {
 }
 
 LaunchedProcess Kernel::launch(const ProcessOptions& options) {
+  const CodeOfSimulator here;
   const std::string what = "start " + program_of(options);
   if (const int error = trouble(process_.world.options.faults.launch, {EAGAIN, ENOMEM, EMFILE})) fail(error, what);
   const auto program = process_.machine.programs.find(program_of(options));

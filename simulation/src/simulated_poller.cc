@@ -18,6 +18,7 @@ struct SimulatedPoller::Handle final : PollHandle {
   }
   ~Handle() override { owner.handles_.erase(number); }
   void set_interest(bool read, bool write) override {
+    const CodeOfSimulator here;
     const auto& world = owner.process_.world;
     if (owner.process_.dead) return;
     if (const int error = owner.process_.kernel.trouble(world.options.faults.watch, {ENOMEM})) {
@@ -37,14 +38,28 @@ struct SimulatedPoller::Handle final : PollHandle {
 
 SimulatedPoller::~SimulatedPoller() {
   process_.poller = nullptr;
-  for (auto& [_, work] : std::exchange(jobs_, {})) {
-    work->run();
-    finished_.push_back(work);
+  for (auto& [_, work] : std::exchange(jobs_, {})) run(*work);
+  tell_finished();
+}
+
+void SimulatedPoller::run(Work& work) {
+  {
+    const CodeOf its(process_.dead ? nullptr : &process_);
+    work.run();
   }
-  for (Work* work : std::exchange(finished_, {})) work->done();
+  const CodeOfSimulator here;
+  finished_.push_back(&work);
+}
+
+void SimulatedPoller::tell_finished() {
+  for (Work* work : std::exchange(finished_, {})) {
+    const CodeOf its(process_.dead ? nullptr : &process_);
+    work->done();
+  }
 }
 
 std::unique_ptr<PollHandle> SimulatedPoller::watch(int fd, PollTarget& target) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   if (!process_.dead) {
     const std::string what = "descriptor " + std::to_string(fd);
@@ -70,6 +85,7 @@ std::chrono::system_clock::time_point SimulatedPoller::wall_now() const noexcept
 }
 
 void SimulatedPoller::submit(Work& work) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   const std::uint64_t number = ++last_job_;
   jobs_.emplace(number, &work);
@@ -82,12 +98,12 @@ void SimulatedPoller::submit(Work& work) {
     if (job == jobs_.end()) return;
     Work* begun = job->second;
     jobs_.erase(job);
-    begun->run();
-    finished_.push_back(begun);
+    run(*begun);
   });
 }
 
 void SimulatedPoller::drive(Turn turn) {
+  const CodeOfSimulator here;
   turn_ = turn == nullptr ? nullptr : std::make_shared<Turn>(std::move(turn));
   until_ = TimePoint::min();
 }
@@ -110,7 +126,7 @@ bool SimulatedPoller::due() const noexcept {
 void SimulatedPoller::tell() {
   auto& world = process_.world;
   woken_ = false;
-  for (Work* work : std::exchange(finished_, {})) work->done();
+  tell_finished();
 
   std::vector<std::pair<std::uint64_t, Readiness>> told;
   for (const auto& [number, handle] : handles_) {
@@ -127,6 +143,7 @@ void SimulatedPoller::tell() {
     const auto found = handles_.find(number);
     if (found == handles_.end()) continue;  // those told before have ended this one
     world.trace("tell", process_.pid * 1000 + found->second->fd, (ready.readable ? 1 : 0) + (ready.writable ? 2 : 0));
+    const CodeOf its(&process_);
     found->second->target.on_poll(ready.readable, ready.writable);
   }
 }
@@ -134,10 +151,14 @@ void SimulatedPoller::tell() {
 void SimulatedPoller::turn() {
   tell();
   // The turn may end the driving.
-  if (const std::shared_ptr<Turn> turn = turn_) until_ = (*turn)();
+  if (const std::shared_ptr<Turn> turn = turn_) {
+    const CodeOf its(&process_);
+    until_ = (*turn)();
+  }
 }
 
 void SimulatedPoller::wait(TimePoint until) {
+  const CodeOfSimulator here;
   auto& world = process_.world;
   until_ = until;
   process_.waiting = true;

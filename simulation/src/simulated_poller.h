@@ -44,7 +44,9 @@ class SimulatedPoller final : public Poller {
   struct Job;
 
   Readiness readiness(const Handle& handle) const noexcept;
+  void run(Work& work);
   void tell();
+  void tell_finished();
 
   Process::State& process_;
   std::map<std::uint64_t, Handle*> handles_;

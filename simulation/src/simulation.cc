@@ -113,5 +113,15 @@ bool Process::said(std::string_view text) const {
 
 void Process::fail_system_call(std::uint64_t k) noexcept { state_->kernel.failing_call = state_->kernel.calls + k + 1; }
 std::uint64_t Process::system_calls() const noexcept { return state_->kernel.calls; }
+void Process::fail_allocation(std::uint64_t k) noexcept { state_->failing_allocation = state_->allocations + k + 1; }
+std::uint64_t Process::allocations() const noexcept { return state_->allocations; }
+
+bool detail::allocation_fails() noexcept {
+  Process::State* process = CodeOf::current();
+  if (process == nullptr) return false;
+  ++process->allocations;
+  return process->allocations == process->failing_allocation ||
+         process->world.random.chance(process->world.options.faults.allocation);
+}
 
 }  // namespace snowfox::simulation

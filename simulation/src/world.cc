@@ -11,6 +11,7 @@
 #include <snowfox/core/correlation_id.h>
 #include <snowfox/core/error.h>
 #include <snowfox/core/fault_point.h>
+#include <snowfox/core/pool.h>
 #include <snowfox/core/signal_name.h>
 
 namespace snowfox::simulation {
@@ -28,7 +29,10 @@ std::string time_text(TimePoint now) {
 }  // namespace
 
 Simulation::World::World(SimulationOptions given)
-    : options(given), random(given.seed), chooser_before_(set_fault_chooser(this)) {}
+    : options(given), random(given.seed), chooser_before_(set_fault_chooser(this)) {
+  // What a world before this one has left would be allocations that this one does not make.
+  pool_trim();
+}
 
 Simulation::World::~World() {
   for (const auto& process : processes) process->state_->vanish(128 + SIGKILL, true);
@@ -46,6 +50,7 @@ bool Simulation::World::fires(Mutant mutant) noexcept {
 }
 
 void Simulation::World::at(TimePoint time, std::function<void()> function) {
+  const CodeOfSimulator here;
   agenda_.push({std::max(time, now), ++last_number_, std::move(function)});
 }
 
@@ -62,6 +67,7 @@ void Simulation::World::trace(std::string_view what, std::int64_t one, std::int6
 }
 
 void Simulation::World::broken(const Process::State& process, const std::string& what) {
+  const CodeOfSimulator here;
   if (broken_.empty()) broken_ = process.name + " (process " + std::to_string(process.pid) + "): " + what;
 }
 
@@ -98,6 +104,7 @@ Process::State* Simulation::World::process(pid_t pid) noexcept {
 Process& Simulation::World::start(Host::State& host, std::string name, const Program& program, LoopOptions loop,
                                   pid_t parent, std::vector<std::string> arguments,
                                   std::map<int, std::shared_ptr<Object>> inherited) {
+  const CodeOfSimulator here;
   Host* where = nullptr;
   for (const auto& known : hosts) {
     if (known->state_.get() == &host) where = known.get();
@@ -136,6 +143,7 @@ void Simulation::World::turn(Process::State& process) {
 }
 
 bool Simulation::World::step(Process::State* waiting) {
+  const CodeOfSimulator here;
   throw_if_broken();
   ++steps;
   std::vector<Process::State*> due;
@@ -197,6 +205,7 @@ Process::State::State(Process& itself, Simulation::World& whole, Host& where, st
       log(*this, LogLevel::Debug) {}
 
 void Process::State::write(const LogRecord& record) noexcept try {
+  const CodeOfSimulator here;
   std::string line = format_log_record(record, LogFormat::Text);
   // In place of the real time, which means nothing here.
   line =
@@ -213,9 +222,10 @@ void Process::State::begin(const Program& factory, LoopOptions options) {
   world.trace("begin", pid);
   auto made = std::make_unique<SimulatedPoller>(*this);
   poller = made.get();
-  loop = std::make_unique<LoopManager>(std::move(made), kernel, log, options);
   in_turn = true;
   try {
+    const CodeOf its(this);
+    loop = std::make_unique<LoopManager>(std::move(made), kernel, log, options);
     program = factory(process);
   } catch (...) {
     log.critical("simulation", "the program cannot start", {{"error", describe(std::current_exception())}});
@@ -224,16 +234,20 @@ void Process::State::begin(const Program& factory, LoopOptions options) {
   }
   in_turn = false;
   if (killed_in_turn) return vanish(*killed_in_turn, false);
+  const CodeOf its(this);
   loop->attach();
 }
 
 void Process::State::finish(int code) {
   world.trace("finish", pid, code);
   world.program_runs = true;
-  program.reset();
-  // What drains borrow of the program is gone, so this is no audit.
-  if (loop && loop->counters().settled_twice != 0) world.broken(*this, "a promise was settled twice");
-  loop.reset();
+  {
+    const CodeOf its(this);
+    program.reset();
+    // What drains borrow of the program is gone, so this is no audit.
+    if (loop && loop->counters().settled_twice != 0) world.broken(*this, "a promise was settled twice");
+    loop.reset();
+  }
   world.program_runs = false;
   for (const auto& [fd, object] : kernel.table) {
     if (fd < 3) continue;  // its standard streams
@@ -245,6 +259,7 @@ void Process::State::finish(int code) {
 }
 
 void Process::State::vanish(int code, bool silently) {
+  const CodeOfSimulator here;
   if (exit_code) return;
   world.trace("vanish", pid, code);
   exit_code = code;
@@ -255,6 +270,7 @@ void Process::State::vanish(int code, bool silently) {
 }
 
 void Process::State::signal(int number, pid_t sender) {
+  const CodeOfSimulator here;
   if (exit_code) return;
   world.trace("signal", pid, number);
   if (number == SIGSTOP || number == SIGCONT) {

@@ -20,6 +20,7 @@
 
 #include "kernel.h"
 #include "objects.h"
+#include "program_code.h"
 #include "simulated_poller.h"
 
 namespace snowfox::simulation {
@@ -127,6 +128,8 @@ struct Process::State final : LogSink {
   bool waiting = false;  // inside a wait() of its own
   bool in_turn = false;
   std::optional<int> killed_in_turn;
+  std::uint64_t allocations = 0;
+  std::uint64_t failing_allocation = 0;
 };
 
 }  // namespace snowfox::simulation

@@ -15,19 +15,20 @@ namespace {
 /// A Unix listener whose backlog is full says so at once instead of letting wait.
 constexpr Duration kBacklogRetry = std::chrono::milliseconds(10);
 
-class ConnectedEvent final : public Event {
+}  // namespace
+
+/// Made with the connector: that it has failed is told also when there is no memory, perhaps for that very reason.
+class ConnectorSource::Connected final : public Event {
  public:
-  ConnectedEvent(ConnectorSource::OnDone on_done, std::error_code error, ChannelRef channel)
-      : on_done_(std::move(on_done)), error_(error), channel_(std::move(channel)) {}
-  void handle() override { on_done_(error_, std::move(channel_)); }
+  explicit Connected(OnDone on_done) : on_done_(std::move(on_done)) {}
+  void handle() override { on_done_(error, std::move(channel)); }
+
+  std::error_code error;
+  ChannelRef channel;
 
  private:
-  ConnectorSource::OnDone on_done_;
-  std::error_code error_;
-  ChannelRef channel_;
+  OnDone on_done_;
 };
-
-}  // namespace
 
 /// Is told when the socket is writable, which is when the connection stands or has failed; and when time is up.
 struct ConnectorSource::Attempt final : Timer, PollTarget {
@@ -55,7 +56,7 @@ struct ConnectorSource::Attempt final : Timer, PollTarget {
 ConnectorSource::ConnectorSource(LoopManager& loop, const Address& address, Duration timeout, OnDone on_done)
     : EventSource(loop),
       address_(address),
-      on_done_(std::move(on_done)),
+      connected_(std::make_unique<Connected>(std::move(on_done))),
       attempt_(std::make_unique<Attempt>(*this, deadline_after(loop.now(), timeout))) {
   begin();
 }
@@ -74,15 +75,15 @@ void ConnectorSource::begin() noexcept {
   try {
     attempt_->handle = loop().poller().watch(fd, *attempt_);
     attempt_->handle->set_interest(false, true);
-  } catch (const std::system_error& error) {
-    return done(error.code());
+  } catch (const std::exception&) {
+    return done(code_of(std::current_exception()));
   }
   loop().arm(*attempt_, attempt_->deadline);
 }
 
 void ConnectorSource::done(std::error_code error) noexcept {
   done_ = true;
-  error_ = error;
+  connected_->error = error;
   attempt_->disarm();
   attempt_->handle.reset();
   ready_to_end();
@@ -90,15 +91,13 @@ void ConnectorSource::done(std::error_code error) noexcept {
 
 EventRef ConnectorSource::parse() {
   if (!done_) return nullptr;
-  ChannelRef channel;
   try {
-    if (!error_) channel = Channel::make(loop(), std::move(attempt_->descriptor));
-  } catch (const std::system_error& error) {
-    error_ = error.code();
+    if (!connected_->error) connected_->channel = Channel::make(loop(), std::move(attempt_->descriptor));
+  } catch (const std::exception&) {
+    connected_->error = code_of(std::current_exception());
   }
-  auto event = std::make_unique<ConnectedEvent>(std::move(on_done_), error_, std::move(channel));
   loop().remove(id());
-  return event;
+  return std::move(connected_);
 }
 
 }  // namespace snowfox

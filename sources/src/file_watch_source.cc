@@ -69,8 +69,14 @@ void FileWatchSource::add(const std::string& path) {
     const int error = errno;
     throw_error(error, "watch " + path + (error == ENOSPC ? ": the limit fs.inotify.max_user_watches" : ""));
   }
+  const int watch = watched.watch;
   const auto added = watched_.emplace(path, std::move(watched)).first;
-  by_watch_.emplace(added->second.watch, added);
+  try {
+    by_watch_.emplace(watch, added);
+  } catch (...) {
+    watched_.erase(added);
+    throw;
+  }
 }
 
 bool FileWatchSource::remove(const std::string& path) {
@@ -87,6 +93,11 @@ bool FileWatchSource::remove(const std::string& path) {
 
 EventRef FileWatchSource::parse() {
   while (changes_.empty()) {
+    if (lost_) {
+      auto event = std::make_unique<FileChanged>(handler_, FileChange{Kind::Overflow, {}});
+      lost_ = false;
+      return event;
+    }
     if (!read()) return nullptr;
   }
   EventRef event = std::make_unique<FileChanged>(handler_, std::move(changes_.front()));
@@ -103,6 +114,7 @@ bool FileWatchSource::read() {
 
   const auto event_at = [&](std::size_t offset) { return reinterpret_cast<const inotify_event*>(&bytes[offset]); };
   const auto end = static_cast<std::size_t>(size);
+  lost_ = true;  // unless all of it finds memory
   for (std::size_t offset = 0; offset < end;) {
     const inotify_event& event = *event_at(offset);
     offset += sizeof event + event.len;
@@ -116,6 +128,7 @@ bool FileWatchSource::read() {
       take(event);
     }
   }
+  lost_ = false;
   return true;
 }
 
@@ -180,15 +193,15 @@ void FileWatchSource::take_file(const std::string& path, Watched& watched, const
 }
 
 void FileWatchSource::end_watch(int watch) {
-  const auto [begin, end] = by_watch_.equal_range(watch);
-  if (begin == end) return;
-  for (auto at = begin; at != end; ++at) {
+  auto [at, end] = by_watch_.equal_range(watch);
+  if (at == end) return;
+  while (at != end) {
     const auto& [path, watched] = *at->second;
     changes_.push_back(
         {.kind = Kind::Removed, .path = path, .is_directory = watched.file.empty(), .watch_ended = true});
     watched_.erase(at->second);
+    at = by_watch_.erase(at);
   }
-  by_watch_.erase(begin, end);
   inotify_rm_watch(channel_->fd(), watch);  // a directory that was moved is still watched
 }
 

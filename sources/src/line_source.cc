@@ -34,6 +34,7 @@ EventRef LineSource::parse() {
       loop().remove(id());
       return ended;
     }
+    splitter_.reserve(kReadBytes);  // a line of which a piece is missing would be another line
     std::array<std::byte, kReadBytes> bytes;
     const ssize_t size = channel_->io().read(channel_->fd(), bytes);
     if (size > 0) splitter_.append(std::span(bytes).first(static_cast<std::size_t>(size)));

@@ -2,10 +2,15 @@
 
 namespace snowfox {
 
-void LineSplitter::append(std::span<const std::byte> bytes) {
+void LineSplitter::reserve(std::size_t bytes) {
   buffer_.erase(0, begin_);
   searched_ -= begin_;
   begin_ = 0;
+  buffer_.reserve(buffer_.size() + bytes);
+}
+
+void LineSplitter::append(std::span<const std::byte> bytes) {
+  reserve(bytes.size());
   buffer_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

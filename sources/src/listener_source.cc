@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include <snowfox/core/error.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/core/timer.h>
 
@@ -28,10 +29,10 @@ class ConnectionEvent final : public Event {
   ListenerSource::Connection connection_;
 };
 
-/// The socket file at `path`, if there is one.
-std::optional<std::pair<dev_t, ino_t>> file_at(std::string_view path) {
+/// The socket file of `address`, if there is one.
+std::optional<std::pair<dev_t, ino_t>> file_of(const Address& address) noexcept {
   struct stat status {};
-  if (path.empty() || ::lstat(std::string(path).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
+  if (address.path().empty() || ::lstat(address.path().data(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
     return std::nullopt;
   }
   return std::pair(status.st_dev, status.st_ino);
@@ -76,7 +77,7 @@ ListenerSource::~ListenerSource() { close(); }
 
 void ListenerSource::begin() {
   channel_->set_source(this);
-  file_ = file_at(address_.path());
+  file_ = file_of(address_);
   // Whoever closes a connection may be in the middle of anything: look again soon, not now.
   count_->one_closed = [this] {
     if (channel_) loop().arm(*retry_, Duration::zero());
@@ -101,7 +102,7 @@ ListenerSource::Handover ListenerSource::hand_over() noexcept {
 void ListenerSource::close() noexcept {
   if (!channel_) return;
   // First the file, then the socket: in the other order another process might have made the file its own in between.
-  if (remove_file_ && file_ && file_ == file_at(address_.path())) ::unlink(std::string(address_.path()).c_str());
+  if (remove_file_ && file_ && file_ == file_of(address_)) ::unlink(address_.path().data());
   channel_->set_source(nullptr);
   count_->one_closed = nullptr;
   retry_->disarm();
@@ -115,10 +116,12 @@ void ListenerSource::set_max_connections(std::size_t limit) noexcept {
 
 void ListenerSource::pause_for_descriptors(int error) noexcept {
   if (!std::exchange(said_exhausted_, true)) {
-    loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
-                         {{"address", address_.str()},
-                          {"error", std::generic_category().message(error)},
-                          {"connections", count_->open}});
+    log_if_possible([&] {
+      loop().log().warning(kComponent, "no resources to accept connections: paused, those who connect wait",
+                           {{"address", address_.str()},
+                            {"error", std::generic_category().message(error)},
+                            {"connections", count_->open}});
+    });
   }
   loop().arm(*retry_, kRetry);
   watch();
@@ -128,8 +131,10 @@ EventRef ListenerSource::parse() {
   while (channel_) {
     if (full()) {
       if (!std::exchange(said_full_, true)) {
-        loop().log().warning(kComponent, "connection limit reached: further ones wait",
-                             {{"address", address_.str()}, {"connections", count_->open}});
+        log_if_possible([&] {
+          loop().log().warning(kComponent, "connection limit reached: further ones wait",
+                               {{"address", address_.str()}, {"connections", count_->open}});
+        });
       }
       watch();
       return nullptr;
@@ -140,14 +145,15 @@ EventRef ListenerSource::parse() {
     if (accepted >= 0) {
       try {
         connection.channel = Channel::make(loop(), Descriptor(loop().io(), accepted));
-      } catch (const std::system_error& error) {
-        pause_for_descriptors(error.code().value());
+        connection.channel->count_in(count_);
+        EventRef event = std::make_unique<ConnectionEvent>(on_connection_, std::move(connection));
+        said_exhausted_ = false;
+        ++accepted_;
+        return event;
+      } catch (const std::exception&) {
+        pause_for_descriptors(code_of(std::current_exception()).value());
         return nullptr;
       }
-      said_exhausted_ = false;
-      ++accepted_;
-      connection.channel->count_in(count_);
-      return std::make_unique<ConnectionEvent>(on_connection_, std::move(connection));
     }
     switch (-accepted) {
       case EAGAIN: return nullptr;

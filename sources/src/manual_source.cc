@@ -1,6 +1,7 @@
 #include <snowfox/sources/manual_source.h>
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <new>
 
@@ -8,14 +9,17 @@
 
 namespace snowfox {
 
+void ManualSource::Ring::reserve(std::size_t count) {
+  if (count <= places_.size()) return;
+  constexpr std::size_t kFirst = 64;
+  std::vector<EventRef> larger(std::bit_ceil(std::max(kFirst, count)));
+  for (std::size_t i = 0; i < count_; ++i) larger[i] = std::move(places_[(first_ + i) & (places_.size() - 1)]);
+  places_.swap(larger);
+  first_ = 0;
+}
+
 void ManualSource::Ring::push(EventRef event) {
-  if (count_ == places_.size()) {
-    constexpr std::size_t kFirst = 64;
-    std::vector<EventRef> larger(std::max(kFirst, 2 * places_.size()));
-    for (std::size_t i = 0; i < count_; ++i) larger[i] = std::move(places_[(first_ + i) & (places_.size() - 1)]);
-    places_.swap(larger);
-    first_ = 0;
-  }
+  reserve(count_ + 1);
   places_[(first_ + count_) & (places_.size() - 1)] = std::move(event);
   ++count_;
 }
@@ -56,6 +60,7 @@ EventRef ManualSource::parse() {
   if (remote_size_.load(std::memory_order_acquire) != 0) {
     {
       const std::lock_guard lock(mutex_);
+      own_.reserve(own_.size() + remote_.size());
       taken_.swap(remote_);
       // Those that were taken still wait: whoever posts next must not see them gone.
       own_size_.store(own_.size() + taken_.size(), std::memory_order_relaxed);

@@ -78,14 +78,17 @@ bool ProcessSource::signal_group(int signal) {
 }
 
 EventRef ProcessSource::parse() {
+  // First, for how a child has ended can be learnt but once.
+  auto event = std::make_unique<ProcessExited>(handler_, ProcessExit{});
   const auto exit = children_.reap(pidfd(), pid_);
   if (!exit) return nullptr;
+  event->exit_ = *exit;
   if (!exit->code && !exit->signal) {
     loop().log().error("process", "somebody else has waited for a child", {{"program", program_}, {"pid", pid_}});
   }
   channel_.reset();
   loop().remove(id());
-  return std::make_unique<ProcessExited>(handler_, *exit);
+  return event;
 }
 
 void ProcessSource::on_pause_changed() noexcept {

@@ -58,16 +58,15 @@ SchedulerSource::~SchedulerSource() = default;
 SchedulerSource::Entry& SchedulerSource::make_entry() {
   if (SNOWFOX_FAULT(SchedulerAdd)) throw std::bad_alloc();
   if (slab_->free == nullptr) {
-    auto block = std::make_unique<std::array<Entry, Slab::kBlock>>();
     const auto first = static_cast<std::uint32_t>(slab_->blocks.size() * Slab::kBlock);
+    auto& block = *slab_->blocks.emplace_back(std::make_unique<std::array<Entry, Slab::kBlock>>());
     for (std::uint32_t i = Slab::kBlock; i-- > 0;) {
-      Entry& entry = (*block)[i];
+      Entry& entry = block[i];
       entry.scheduler = this;
       entry.index = first + i;
       entry.next_free = slab_->free;
       slab_->free = &entry;
     }
-    slab_->blocks.push_back(std::move(block));
   }
   Entry& entry = *slab_->free;
   slab_->free = entry.next_free;

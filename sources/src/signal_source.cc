@@ -65,16 +65,21 @@ void SignalSource::let_go() noexcept {
 }
 
 EventRef SignalSource::parse() {
+  // First, for a signal that was read and then not told would be lost.
+  auto event = std::make_unique<SignalReceived>(handler_, 0);
   signalfd_siginfo info;
   const ssize_t size = channel_->io().read(channel_->fd(), std::as_writable_bytes(std::span(&info, 1)));
   if (size == -EAGAIN) return nullptr;
   if (size != sizeof info) {
     throw std::system_error(size < 0 ? static_cast<int>(-size) : EIO, std::system_category(), "read a signal");
   }
-  const int signal = static_cast<int>(info.ssi_signo);
-  loop().log().info("signal", "signal received",
-                    {{"signal", signal_name(signal)}, {"sender_pid", info.ssi_pid}, {"sender_uid", info.ssi_uid}});
-  return std::make_unique<SignalReceived>(handler_, signal);
+  event->signal_ = static_cast<int>(info.ssi_signo);
+  log_if_possible([&] {
+    loop().log().info(
+        "signal", "signal received",
+        {{"signal", signal_name(event->signal_)}, {"sender_pid", info.ssi_pid}, {"sender_uid", info.ssi_uid}});
+  });
+  return event;
 }
 
 void SignalSource::on_pause_changed() noexcept {

@@ -68,13 +68,13 @@ StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOp
       buffer_(loop.buffers()),
       options_(options != nullptr ? options : &kDefaults) {
   if (!channel_) return;
-  channel_->set_source(this);
-  watch();
   if (options_->idle_timeout != Duration::zero()) {
     silence_ = std::make_unique<Silence>(*this);
     silence_->last_received = loop.now();
     silence_->arm_for(silence_->idle_deadline());
   }
+  channel_->set_source(this);
+  watch();
 }
 
 StreamSource::~StreamSource() { StreamSource::on_removed(); }
@@ -131,27 +131,27 @@ void StreamSource::feed(std::span<const std::byte> bytes) {
 EventRef StreamSource::parse() {
   for (;;) {
     if (reason_) return finish();
-    if (unparsed_) {
-      const std::size_t before = buffer_.data().size();
-      EventRef event;
-      try {
-        event = parse_frame(buffer_);
-      } catch (const std::system_error& nonsense) {
-        refuse(nonsense);
-        continue;
+    try {
+      if (unparsed_) {
+        const std::size_t before = buffer_.data().size();
+        EventRef event = parse_frame(buffer_);
+        const std::size_t after = buffer_.data().size();
+        if (after != before && silence_) silence_->frame_deadline = kNever;
+        unparsed_ = event != nullptr && after != 0;
+        if (event != nullptr) return event;
+        if (reason_) continue;
       }
-      const std::size_t after = buffer_.data().size();
-      if (after != before && silence_) silence_->frame_deadline = kNever;
-      unparsed_ = event != nullptr && after != 0;
-      if (event != nullptr) return event;
-      if (reason_) continue;
+      if (!readable_) {
+        await_rest();
+        return nullptr;
+      }
+      readable_ = false;
+      read();
+    } catch (const std::system_error& nonsense) {
+      refuse(nonsense);
+    } catch (const std::bad_alloc&) {
+      close(std::make_error_code(std::errc::not_enough_memory));
     }
-    if (!readable_) {
-      await_rest();
-      return nullptr;
-    }
-    readable_ = false;
-    read();
   }
 }
 
@@ -189,18 +189,28 @@ void StreamSource::fail(std::error_code error) noexcept {
   close(error);
 }
 
-void StreamSource::refuse(const std::system_error& nonsense) {
-  loop().log().warning(kComponent, "connection closed", {{"connection", name()}, {"reason", nonsense.what()}});
+void StreamSource::refuse(const std::system_error& nonsense) noexcept {
+  log_if_possible([&] {
+    loop().log().warning(kComponent, "connection closed", {{"connection", name()}, {"reason", nonsense.what()}});
+  });
   reason_logged_ = true;
   close(nonsense.code());
 }
 
 EventRef StreamSource::finish() {
   if (std::exchange(finished_, true)) return nullptr;
-  if (reason_ != Errc::EndOfStream && !reason_logged_) {
-    loop().log().info(kComponent, "connection closed", {{"connection", name()}, {"reason", reason_.message()}});
+  if (reason_ != Errc::EndOfStream && !std::exchange(reason_logged_, true)) {
+    log_if_possible([&] {
+      loop().log().info(kComponent, "connection closed", {{"connection", name()}, {"reason", reason_.message()}});
+    });
   }
-  EventRef last = closed(reason_);
+  EventRef last;
+  try {
+    last = closed(reason_);
+  } catch (const std::bad_alloc&) {
+    finished_ = false;  // the loop will ask again: whoever waits for this event must get it
+    throw;
+  }
   leave();
   return last;
 }

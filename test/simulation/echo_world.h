@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include <snowfox/context/process.h>
 #include <snowfox/context/reload.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise_keeper.h>
 #include <snowfox/promises/request.h>
-#include <snowfox/promises/sleep.h>
 #include <snowfox/simulation/seeds.h>
 #include <snowfox/simulation/simulation.h>
 #include <snowfox/sources/connector_source.h>
@@ -38,27 +38,22 @@ class EchoServer {
 
   explicit EchoServer(Process& process)
       : loop_(process.loop()),
-        protocol_([this](MessageEvent<Envelope>& request) { answer(request); }),
-        signals_(loop_, {SIGTERM, SIGHUP},
-                 [this](int signal) {
-                   if (signal == SIGHUP) {
-                     reload_.reload();
-                   } else {
-                     statics_.announce_stopping();
-                     loop_.stop();
-                   }
-                 }),
+        protocol_([this](MessageEvent<Envelope>& request) { answer(request); }, {{.idle_timeout = 1h}}),
+        process_({.name = process.name(), .notify = false}, loop_),
         posted_(loop_),
         scheduler_(loop_),
         workers_(loop_),
-        statics_(loop_),
         reload_(
-            statics_, [this] { return load(); },
+            process_.scope(), [this] { return load(); },
             [this](const int&, DynamicScopeBuilder& scope) {
               scope.listen({.address = Address::tcp("0.0.0.0", 7000)}, [this](const auto& client) { accept(client); });
+              if (version_ % 2 != 0) return;
+              scope.listen({.address = Address::tcp("0.0.0.0", 7001)}, [this](const auto& client) { accept(client); });
             }),
         unix_(loop_, unix_address(), {}, [this](const auto& client) { accept(client); }) {
     reload_.reload().check();
+    process_.on_reload([this] { reload_.reload(); });
+    process_.start();
   }
 
   std::uint64_t requests() const noexcept { return requests_; }
@@ -76,7 +71,8 @@ class EchoServer {
   }
   void answer(MessageEvent<Envelope>& request) {
     ++requests_;
-    auto message = std::make_shared<Envelope>(request.message());
+    // No copy of it: protobuf's own lose what they have copied when memory runs out.
+    const std::shared_ptr<Envelope> message = request.take_message();
     const std::uint32_t way = message->code() % 4;
     message->set_code(message->code() + 1);
     if (way == 0) {
@@ -98,11 +94,10 @@ class EchoServer {
 
   LoopManager& loop_;
   ProtoBufProtocol<Envelope> protocol_;
-  SignalSource signals_;
+  snowfox::Process process_;
   ManualSource posted_;
   SchedulerSource scheduler_;
   WorkerSource workers_;
-  StaticScope statics_;
   Reload<int> reload_;
   ListenerSource unix_;
   std::uint64_t requests_ = 0;
@@ -110,7 +105,8 @@ class EchoServer {
 };
 
 /// Asks so many times, some requests at once, each with a body that no other has; connects again when the connection is
-/// lost. Whatever happens, each request ends once: answered with its own body and code, or rejected.
+/// lost. Whatever happens, each request ends once: answered with its own body and code, or rejected. Trying again needs
+/// no memory, so that it never ends.
 class EchoClient {
  public:
   EchoClient(Process& process, const Address& address, int requests)
@@ -122,7 +118,8 @@ class EchoClient {
         protocol_([this](MessageEvent<Envelope>& answer) {
           keeper_.fulfill<Envelope>(answer.correlation_id(), std::move(answer.message()));
         }),
-        keeper_(loop_, {.default_deadline = 5s}) {
+        keeper_(loop_, {.default_deadline = 5s}),
+        again_(*this) {
     auto [promise, resolver] = make_promise<void>(loop_);
     finished_ = std::move(promise);
     finish_ = std::move(resolver);
@@ -137,7 +134,13 @@ class EchoClient {
   const std::string& wrong() const noexcept { return wrong_; }
 
  private:
-  void connect() {
+  struct Again final : Timer {
+    explicit Again(EchoClient& whose) : client(whose) {}
+    void expire() noexcept override { client.connect(); }
+    EchoClient& client;
+  };
+
+  void connect() noexcept {
     connector_.reset();
     if (left_ == 0) return ask();
     try {
@@ -156,31 +159,29 @@ class EchoClient {
     }
     ask();
   }
-  void again() {
-    again_ = sleep(loop_, 100ms).then([this] { connect(); });
-  }
+  void again() noexcept { loop_.arm(again_, 100ms); }
   void closed(SourceId source, std::error_code reason) {
     if (source != connection_.source) return;
     connection_ = {kNoSource, kNoDrain};
     keeper_.reject_all(reason);
     again();
   }
-  void ask() {
+  void ask() noexcept {
     while (left_ > 0 && pending_ < 8) {
       auto* drain = loop_.fetch<ProtoBufDrain>(connection_.drain);
       if (drain == nullptr) return;
       const int number = left_--;
-      Envelope message;
-      message.set_code(static_cast<std::uint32_t>(number));
-      message.set_body(name_ + " " + std::to_string(number) +
-                       std::string(static_cast<std::size_t>(number * 37 % 2000), '.'));
       ++pending_;
       try {
+        Envelope message;
+        message.set_code(static_cast<std::uint32_t>(number));
+        message.set_body(name_ + " " + std::to_string(number) +
+                         std::string(static_cast<std::size_t>(number * 37 % 2000), '.'));
         request<Envelope>(keeper_, *drain, message)
-            .then([this, message](const Envelope& answer) {
+            .then([this, number, body = message.body()](const Envelope& answer) {
               ++answered_;
-              if (answer.body() != message.body() || answer.code() != message.code() + 1) {
-                wrong_ = "request " + std::to_string(message.code()) + " got the answer " + answer.ShortDebugString();
+              if (answer.body() != body || answer.code() != static_cast<std::uint32_t>(number) + 1) {
+                wrong_ = "request " + std::to_string(number) + " got the answer " + answer.ShortDebugString();
               }
             })
             .otherwise([this](const std::exception_ptr&) { ++rejected_; })
@@ -211,7 +212,7 @@ class EchoClient {
   PromiseKeeper keeper_;
   std::unique_ptr<ConnectorSource> connector_;
   ProtoBufConnection connection_{kNoSource, kNoDrain};
-  Promise<void> again_;
+  Again again_;
   Promise<void> finished_;
   Resolver<void> finish_;
   int pending_ = 0;

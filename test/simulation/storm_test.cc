@@ -81,6 +81,13 @@ TEST(StormTest, GetsOverFailuresInItsOwnCode) {
   }
 }
 
+TEST(StormTest, GetsOverWantOfMemory) {
+  Faults faults = Faults::rough();
+  faults.allocation = 0.01;
+  const SeedsResult result = run_seeds(100, 20, [&](std::uint64_t seed) { return storm(seed, faults); });
+  EXPECT_TRUE(result) << result.message;
+}
+
 /// The bugs that this very storm must find.
 class MutantTest : public testing::TestWithParam<Mutant> {};
 

@@ -120,6 +120,11 @@ class Process {
   };
 
   Process(ProcessSettings settings, LoopManager* loop);
+  struct TimeIsUp final : Timer {
+    explicit TimeIsUp(Process& ending) noexcept : process(ending) {}
+    void expire() noexcept override;
+    Process& process;
+  };
   void on_signal(int signal);
   void reload_ended() noexcept;
   void finish() noexcept;
@@ -137,7 +142,10 @@ class Process {
   SignalSource signals_;
   Hook<LoopManager&, int>::Token on_exit_;
   std::weak_ptr<Completion::Pending> reload_;
-  std::weak_ptr<Completion::Pending> shutdown_;
+  // To end needs no memory.
+  std::shared_ptr<Completion::Pending> shutdown_;  // null once begun
+  std::weak_ptr<Completion::Pending> shutting_down_;
+  TimeIsUp time_is_up_{*this};
   bool reload_again_ = false;
   bool dropped_ = false;
   bool started_ = false;

@@ -24,7 +24,7 @@ class Address {
   Address() = default;
 
   bool is_unix() const noexcept { return storage_.ss_family == AF_UNIX; }
-  /// The path of a Unix socket; empty for TCP and for a peer without a name.
+  /// The path of a Unix socket, followed by a null; empty for TCP and for a peer without a name.
   std::string_view path() const noexcept;
   /// The port of a TCP address; 0 for Unix. 0 to listen on means: any that is free.
   std::uint16_t port() const noexcept;

@@ -88,7 +88,7 @@ class ReceiveBuffer {
   std::span<std::byte> prepare();
   void filled(std::size_t bytes) noexcept { buffer_->filled(bytes); }
   /// Nothing more can be parsed now: moves what is left into as small a buffer as holds it.
-  void settle();
+  void settle() noexcept;
   void clear() noexcept;
 
   /// Adds a copy of `bytes`: for tests, and for protocols inside others.

@@ -25,8 +25,8 @@ struct ConnectionCount {
 class Channel final : public PollTarget {
  public:
   /// Takes over `descriptor`, whose Io is used for reading and writing. `loop` must outlive the channel.
-  /// Throws std::system_error if it cannot be watched.
-  static std::shared_ptr<Channel> make(LoopManager& loop, Descriptor descriptor);
+  /// Throws std::system_error if it cannot be watched, std::bad_alloc; `descriptor` is as it was then.
+  static std::shared_ptr<Channel> make(LoopManager& loop, Descriptor&& descriptor);
 
   ~Channel();
   Channel(const Channel&) = delete;
@@ -55,7 +55,14 @@ class Channel final : public PollTarget {
   Descriptor release() noexcept;
 
  private:
-  Channel(LoopManager& loop, Descriptor descriptor);
+  struct Key {
+    explicit Key() = default;
+  };
+
+ public:
+  Channel(Key, LoopManager& loop, Descriptor&& descriptor);  // for make() alone
+
+ private:
   void on_poll(bool readable, bool writable) noexcept override;
   bool set(bool read, bool write) noexcept;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -48,6 +49,21 @@ class ProtocolError : public std::system_error {
 
 /// The one-line text of an exception, whatever was thrown.
 std::string describe(const std::exception_ptr& error);
+/// The code of an exception: its own, std::errc::not_enough_memory of std::bad_alloc, else Errc::BadFrame.
+std::error_code code_of(const std::exception_ptr& error) noexcept;
+
+/// std::system_error with `code`; std::bad_alloc if there is no memory for that. For what must end with an error and
+/// may not throw one.
+std::exception_ptr make_error(std::error_code code) noexcept;
+/// The same with what `text()` gives, or without if there is no memory for the text.
+template <typename Text>
+std::exception_ptr make_error(std::error_code code, const Text& text) noexcept {
+  try {
+    return std::make_exception_ptr(std::system_error(code, text()));
+  } catch (...) {
+    return make_error(code);
+  }
+}
 
 }  // namespace snowfox
 

@@ -11,20 +11,23 @@
 namespace snowfox {
 
 class LoopManager;
+struct FromThread;   // the list of sources that other threads have given something
+struct PauseChange;  // the list of sources to be told that they were paused or resumed
 
 /// Where events come from. When something has happened the source says so with ready(); the loop then calls parse()
 /// until it gives null or its share of the turn is used up, and handles each event before it asks for the next.
 ///
 /// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the
 /// loop does, by LoopManager::add.
-class EventSource : public ListNode<EventSource> {
+class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, public ListNode<FromThread> {
  public:
   virtual ~EventSource();
   EventSource(const EventSource&) = delete;
   EventSource& operator=(const EventSource&) = delete;
 
   /// The next event, or null if there is none now: then ready() must be called when there is one again. CleanExit and
-  /// AbortError end the loop; anything else that it throws ends this source alone: fail() is called with it.
+  /// AbortError end the loop; after std::bad_alloc the source is asked again a little later; anything else that it
+  /// throws ends this source alone: fail() is called with it.
   virtual EventRef parse() = 0;
 
   /// The descriptor it waits for, or -1 if it does not wait for one.
@@ -61,6 +64,10 @@ class EventSource : public ListNode<EventSource> {
   friend class EventDrain;
   friend class LoopManager;
 
+  // In the list of those that are to be asked.
+  using ListNode<EventSource>::linked;
+  using ListNode<EventSource>::unlink;
+
   void pause_for_drain() noexcept {
     ++drain_pauses_;
     pause();
@@ -89,8 +96,8 @@ class EventSource : public ListNode<EventSource> {
   std::uint32_t drain_pauses_ = 0;  // of those, by drains
   bool ready_ = false;              // has something, though it may be paused
   bool pause_announced_ = false;    // what on_pause_changed() was told last
-  bool pause_listed_ = false;       // is to be told at the end of the turn
   bool owned_ = false;              // by the loop
+  bool hushed_ = false;             // paused because the loop ends
   bool background_ = false;
   bool last_words_ = false;  // no pause counts any more
 };

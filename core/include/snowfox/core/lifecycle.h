@@ -28,7 +28,11 @@ class Hook {
   [[nodiscard]] Token add(Function function) {
     auto entry = std::make_shared<Function>(std::move(function));
     // A moment that does not come for long, as the end, must not collect those who have gone meanwhile.
-    if (depth_ == 0 && functions_.size() == functions_.capacity()) forget_gone();
+    if (depth_ == 0 && functions_.size() == functions_.capacity()) {
+      forget_gone();
+      // Room for as many again, or the next few would each look through all.
+      functions_.reserve(2 * functions_.size() + 1);
+    }
     functions_.push_back(entry);
     return Token(std::move(entry));
   }
@@ -68,10 +72,8 @@ class Hook {
     // A call further out still goes by its count.
     if (--depth_ == 0 && gone) forget_gone();
   }
-  void forget_gone() {
+  void forget_gone() noexcept {
     std::erase_if(functions_, [](const auto& function) { return function.expired(); });
-    // Room for as many again, or the next few would each look through all.
-    functions_.reserve(2 * functions_.size() + 1);
   }
 
   std::vector<std::weak_ptr<Function>> functions_;  // some of them gone

@@ -57,6 +57,16 @@ class LogSink {
 
 enum class LogFormat : std::uint8_t { Text, Json };
 
+/// Calls `write`, which logs something for which it must build texts first: for places that may not throw. Without
+/// memory it is the line that is lost.
+template <typename Write>
+void log_if_possible(const Write& write) noexcept {
+  try {
+    write();
+  } catch (...) {
+  }
+}
+
 /// Writes each record as one line to a descriptor that it borrows, normally 2, with one write(2): text, or a JSON
 /// object. Control characters are escaped, so nothing from outside can forge a line; a line is cut at 8 KiB. What the
 /// descriptor does not take is dropped.

@@ -215,6 +215,12 @@ class LoopManager {
     T* find(std::uint64_t id) const noexcept;
   };
 
+  struct FeedStarved final : Timer {
+    explicit FeedStarved(LoopManager& whose) : loop(whose) {}
+    void expire() noexcept override { loop.ready_.take(loop.starved_); }
+    LoopManager& loop;
+  };
+
   template <typename T, typename Base>
   static T* cast(Base* base) noexcept {
     if (base == nullptr) return nullptr;
@@ -230,13 +236,14 @@ class LoopManager {
   void attach_drain(EventDrain& drain);
   void detach_drain(EventDrain& drain) noexcept;
   void source_ready(EventSource& source) noexcept;
-  void source_ready_from_any_thread(SourceId id) noexcept;
+  void source_ready_from_any_thread(EventSource& source) noexcept;
   void source_paused(EventSource& source) noexcept;
   void source_resumed(EventSource& source) noexcept;
   void drain_dirty(EventDrain& drain) noexcept;
 
   EventRef next_event() noexcept;
   EventRef ask(EventSource& source) noexcept;
+  void ask_later(EventSource& source) noexcept;
   void begin_turn() noexcept;
   void end_turn() noexcept;
   void flush_dirty() noexcept;
@@ -280,16 +287,17 @@ class LoopManager {
 
   Registry<EventSource> sources_;
   Registry<EventDrain> drains_;
-  IntrusiveList<EventSource, EventSource> ready_;  // to be asked in the next turn
-  IntrusiveList<EventSource, EventSource> turn_;   // still to be asked in this one
+  IntrusiveList<EventSource, EventSource> ready_;    // to be asked in the next turn
+  IntrusiveList<EventSource, EventSource> turn_;     // still to be asked in this one
+  IntrusiveList<EventSource, EventSource> starved_;  // there was no memory for their events: to be asked again later
+  IntrusiveList<EventSource, EventSource> dead_sources_;
+  IntrusiveList<EventSource, PauseChange> pause_changed_;
   IntrusiveList<EventDrain, EventDrain> dirty_;
+  IntrusiveList<EventDrain, EventDrain> dead_drains_;
   IntrusiveList<Deferred, Deferred> deferred_;
   IntrusiveList<Deferred, Deferred> parked_;
-  std::vector<SourceId> pause_changed_;
-  std::vector<SourceId> hushed_;  // paused because the loop ends
-  std::vector<EventSource*> dead_sources_;
-  std::vector<EventDrain*> dead_drains_;
   std::unique_ptr<EventDrain> null_drain_;
+  FeedStarved feed_starved_{*this};
 
   EventSource* current_ = nullptr;  // whose share of the turn is being used
   unsigned turn_events_ = 0;        // how many events the current one has given
@@ -312,7 +320,7 @@ class LoopManager {
   // What other threads may touch: which sources they have given something.
   std::atomic<bool> remote_any_{false};
   std::mutex remote_mutex_;
-  std::vector<SourceId> remote_ready_;
+  IntrusiveList<EventSource, FromThread> remote_ready_;
 };
 
 }  // namespace snowfox

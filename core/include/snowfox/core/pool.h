@@ -10,6 +10,8 @@ namespace snowfox {
 /// Under the address sanitizer every block comes from the heap, so that it sees each end of life.
 void* pool_allocate(std::size_t bytes);
 void pool_free(void* block, std::size_t bytes) noexcept;
+/// Gives what waits on this thread's lists back to the heap.
+void pool_trim() noexcept;
 
 /// Base of classes whose objects come from the pool. A derived class needs a virtual destructor if it is deleted
 /// through a base, for the size to be known.

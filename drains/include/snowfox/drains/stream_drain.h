@@ -45,6 +45,7 @@ class StreamDrain : public EventDrain {
   struct Stall;
   bool refuses(std::size_t bytes) noexcept;
   Buffer& room_for(std::size_t bytes);
+  Buffer& append_buffer(std::size_t bytes);
   void taken(std::size_t bytes) noexcept;
   void clear() noexcept;
 

@@ -15,7 +15,7 @@ Promise<void> sleep(LoopManager& loop, Duration duration);
 Promise<void> sleep_until(LoopManager& loop, TimePoint time);
 
 /// The error of a promise that was not settled within `waited`: Errc::DeadlineExceeded, naming `id` and how long.
-std::exception_ptr deadline_exceeded(const CorrelationId& id, Duration waited);
+std::exception_ptr deadline_exceeded(const CorrelationId& id, Duration waited) noexcept;
 
 /// The state of a promise that waits for another, but not for ever.
 template <typename T>

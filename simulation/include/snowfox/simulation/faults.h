@@ -19,6 +19,7 @@ struct Faults {
   double early_wake = 0;       ///< a wait ends though nothing has happened, as one that is interrupted (EINTR) does
   double standstill = 0;       ///< before a turn the process gets no processor for up to SimulationOptions::standstill
   double slow_link = 0;        ///< a new connection passes on few bytes at a time
+  double allocation = 0;       ///< std::bad_alloc, if the program includes failing_allocations.h
   double fault_point = 0;      ///< a fault point of the library's own code (see fault_point.h)
 
   /// Nothing goes wrong.
@@ -40,6 +41,7 @@ struct Faults {
             .early_wake = 0.05,
             .standstill = 0.001,
             .slow_link = 0.1,
+            .allocation = 0,
             .fault_point = 0};
   }
   /// What is not seen from outside: connections hold, but nothing comes in one piece or in time.

@@ -99,6 +99,10 @@ class Process {
   void fail_system_call(std::uint64_t k) noexcept;
   /// How many there were so far that may fail.
   std::uint64_t system_calls() const noexcept;
+  /// The allocation after the next `k` throws std::bad_alloc. Only what the process's own code allocates counts, not
+  /// what the simulator does for it; nothing does unless the program includes failing_allocations.h.
+  void fail_allocation(std::uint64_t k) noexcept;
+  std::uint64_t allocations() const noexcept;
 
   struct State;
 
@@ -110,5 +114,10 @@ class Process {
   void* program_pointer();
   std::unique_ptr<State> state_;
 };
+
+namespace detail {
+/// Whether this allocation is one that a process makes, and is to fail: for failing_allocations.h.
+bool allocation_fails() noexcept;
+}  // namespace detail
 
 }  // namespace snowfox::simulation

@@ -28,13 +28,13 @@ class ConnectorSource final : public EventSource {
 
  private:
   struct Attempt;
+  class Connected;
   void begin() noexcept;
   void done(std::error_code error) noexcept;
 
   Address address_;
-  OnDone on_done_;
+  std::unique_ptr<Connected> connected_;  // null once told
   std::unique_ptr<Attempt> attempt_;
-  std::error_code error_;
   bool done_ = false;
 };
 

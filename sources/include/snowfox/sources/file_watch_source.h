@@ -59,7 +59,7 @@ class FileChanged final : public Event {
 /// directly in it, not below.
 ///
 /// The kernel joins equal changes that follow each other at once, and when more than fs.inotify.max_queued_events wait
-/// it drops the rest and says so: FileChange::Kind::Overflow.
+/// it drops the rest and says so: FileChange::Kind::Overflow. So does the source if it has no memory for a change.
 class FileWatchSource final : public EventSource {
  public:
   using Handler = FileChanged::Handler;
@@ -103,6 +103,7 @@ class FileWatchSource final : public EventSource {
   Paths watched_;
   std::multimap<int, Paths::iterator> by_watch_;
   std::deque<FileChange> changes_;
+  bool lost_ = false;   // there was no memory for some: Overflow is to be told
   ChannelRef channel_;  // null once removed
 };
 

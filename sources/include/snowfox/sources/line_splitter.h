@@ -18,6 +18,8 @@ class LineSplitter {
  public:
   explicit LineSplitter(std::size_t max_line_bytes) : max_line_bytes_(max_line_bytes) {}
 
+  /// Sees to it that the next append() of so many bytes needs no memory.
+  void reserve(std::size_t bytes);
   void append(std::span<const std::byte> bytes);
   /// The next line that is complete, or already too long.
   std::optional<TextLine> next();

@@ -47,6 +47,7 @@ class ManualSource final : public EventSource {
    public:
     bool empty() const noexcept { return count_ == 0; }
     std::size_t size() const noexcept { return count_; }
+    void reserve(std::size_t count);
     void push(EventRef event);
     EventRef pop() noexcept;
 

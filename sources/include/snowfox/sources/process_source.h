@@ -43,6 +43,7 @@ class ProcessExited final : public Event {
   const ProcessExit& exit() const noexcept { return exit_; }
 
  private:
+  friend class ProcessSource;
   std::shared_ptr<const Handler> handler_;
   ProcessExit exit_;
 };

@@ -25,6 +25,7 @@ class SignalReceived final : public Event {
   int signal() const noexcept { return signal_; }
 
  private:
+  friend class SignalSource;
   std::shared_ptr<const Handler> handler_;
   int signal_;
 };

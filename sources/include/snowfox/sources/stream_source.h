@@ -73,7 +73,7 @@ class StreamSource : public EventSource {
 
   struct Silence;
   void read();
-  void refuse(const std::system_error& nonsense);
+  void refuse(const std::system_error& nonsense) noexcept;
   void watch() noexcept;
   void await_rest();
   EventRef finish();

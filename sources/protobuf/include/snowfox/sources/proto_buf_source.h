@@ -69,7 +69,9 @@ class ProtoBufProtocol {
   using OnError = std::function<void(MessageEvent<Message>&, std::exception_ptr)>;
 
   explicit ProtoBufProtocol(OnMessage message_handler, ProtoBufOptions limits = {})
-      : options(limits), on_message(std::move(message_handler)) {}
+      : options(limits), on_message(std::move(message_handler)) {
+    spare_.reserve(kSpareMessages);
+  }
   ProtoBufProtocol(const ProtoBufProtocol&) = delete;
   ProtoBufProtocol& operator=(const ProtoBufProtocol&) = delete;
 
@@ -109,7 +111,6 @@ class ProtoBufProtocol {
   void give_back(Message* message) noexcept {
     std::unique_ptr<Message> owned(message);
     if (spare_.size() >= kSpareMessages) return;
-    if (spare_.capacity() == 0) spare_.reserve(kSpareMessages);
     owned->Clear();
     spare_.push_back(std::move(owned));
   }
@@ -243,9 +244,9 @@ struct ProtoBufConnection {
 template <typename Message>
 ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                      const Watermarks* watermarks = nullptr) {
-  auto& drain = loop.add(std::make_unique<ProtoBufDrain>(loop, channel, watermarks, protocol.options.max_frame_bytes));
-  auto& source = loop.add(std::make_unique<ProtoBufSource<Message>>(loop, channel, protocol, drain.id()));
-  return {source.id(), drain.id()};
+  auto drain = std::make_unique<ProtoBufDrain>(loop, channel, watermarks, protocol.options.max_frame_bytes);
+  auto source = std::make_unique<ProtoBufSource<Message>>(loop, channel, protocol, drain->id());
+  return {loop.add(std::move(source)).id(), loop.add(std::move(drain)).id()};
 }
 
 /// For the side that answers: the same, but while more answers wait than the high watermark, no requests are read. If
