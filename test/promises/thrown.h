@@ -17,7 +17,7 @@ inline std::exception_ptr thrown_by(const std::function<void()>& call) {
 }
 
 /// The code of the std::system_error in `error`; none if it is another, or null.
-inline std::error_code code_of(const std::exception_ptr& error) {
+inline std::error_code thrown_code(const std::exception_ptr& error) {
   if (error == nullptr) return {};
   try {
     std::rethrow_exception(error);
