@@ -1,10 +1,10 @@
 #include "load_generator.h"
 
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 
@@ -12,7 +12,6 @@ namespace snowfox::peers {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
-constexpr std::uint64_t kPatience = 20 * kSecond;
 // So many of the idle connections are being opened at a time.
 constexpr std::size_t kOpening = 64;
 
@@ -186,7 +185,8 @@ bool LoadGenerator::turn(int timeout_ms) {
     if ((event.events & ~EPOLLOUT) != 0) on_readable(connection);
   }
   now_ = now_nanoseconds();
-  if (under_way_ != 0 && now_ > last_answer_at_ + kPatience) throw std::runtime_error("no answer comes any more");
+  const auto patience = static_cast<std::uint64_t>(options_.patience_seconds * static_cast<double>(kSecond));
+  if (under_way_ != 0 && now_ > last_answer_at_ + patience) throw std::runtime_error("no answer comes any more");
   return count > 0;
 }
 

@@ -22,8 +22,9 @@ struct LoadOptions {
   std::size_t connections = 1;
   std::size_t depth = 1;  ///< requests under way on each
   std::size_t body_bytes = 64;
-  bool churn = false;  ///< each connection is for one request, then the next one takes its place
-  bool spin = false;   ///< wait for answers without sleeping
+  bool churn = false;            ///< each connection is for one request, then the next one takes its place
+  bool spin = false;             ///< wait for answers without sleeping
+  double patience_seconds = 20;  ///< without an answer, until that is an error
 };
 
 /// Keeps an echo server busy: so many requests are always under way, each answer is checked, and the next request goes

@@ -86,6 +86,8 @@ int main(int argc, char** argv) try {
   app.add_option("--warm-up", plan.warm_up_seconds, "Seconds before anything is measured")->capture_default_str();
   app.add_option("--seconds", plan.seconds, "Seconds to measure")->capture_default_str();
   app.add_option("--answers", plan.answers, "Stop after so many answers instead, without a warm-up");
+  app.add_option("--patience", plan.load.patience_seconds, "Seconds without an answer until that is an error")
+      ->capture_default_str();
   app.add_flag("--check", plan.check, "Only look whether the server keeps the protocol");
   app.add_flag("--memory", plan.memory, "Measure the memory for each connection of --idle")->needs(pid);
   try {

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <sys/types.h>
-#include <time.h>
 
 #include <cstdint>
+#include <ctime>
 #include <fstream>
 #include <stdexcept>
 #include <string>

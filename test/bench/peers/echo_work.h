@@ -72,7 +72,7 @@ class Bytes {
 
  private:
   void make_room(std::size_t bytes) {
-    if (begin_ != 0) {
+    if (begin_ != 0 && room_ != nullptr) {
       std::memmove(room_, room_ + begin_, size());
       end_ -= std::exchange(begin_, 0);
       if (capacity_ - end_ >= bytes) return;

@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -75,18 +76,27 @@ template <typename Timers>
 void timer_expiry(benchmark::State& state, std::size_t count) {
   std::mt19937_64 random(42);
   std::uniform_int_distribution<std::int64_t> within(0, 20'000'000);
-  // None is to expire while the others are being armed.
-  const std::chrono::nanoseconds arming = std::chrono::microseconds(2) * count;
+  const auto arm_all = [&](Timers& timers, std::chrono::nanoseconds not_before) {
+    const auto began = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < count; ++i) timers.arm(i, not_before + std::chrono::nanoseconds(within(random)));
+    timers.run_due();
+    return std::chrono::steady_clock::now() - began;
+  };
+  // None is to expire while the others are being armed, so how long that takes is tried.
+  std::chrono::nanoseconds arming = std::chrono::milliseconds(20);
+  {
+    Timers timers(count);
+    arming += 3 * arm_all(timers, std::chrono::hours(1));
+  }
   Operations operations(state);
   for (auto _ : state) {
     operations.pause();
     {
       Timers timers(count);
-      const auto began = std::chrono::steady_clock::now();
-      for (std::size_t i = 0; i < count; ++i) timers.arm(i, arming + std::chrono::nanoseconds(within(random)));
-      timers.run_due();
+      const auto took = arm_all(timers, arming);
       const std::size_t early = timers.expired();
-      std::this_thread::sleep_until(began + arming * 2 + std::chrono::milliseconds(30));
+      // The last was armed when `took` was over.
+      std::this_thread::sleep_for(std::max<std::chrono::nanoseconds>(arming, took) + std::chrono::milliseconds(30));
       operations.resume();
       while (timers.expired() < count) timers.run_due();
       operations.pause();
