@@ -357,7 +357,7 @@ void LoopManager::flush_dirty() noexcept {
       continue;
     }
     if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
-    if (drain.closing_ && drain.empty() && drain.leases_ == 0) remove(drain.id_);
+    if (drain.closing_ && drain.empty() && drain.leases_ == 0 && drain.may_go()) remove(drain.id_);
   }
 }
 

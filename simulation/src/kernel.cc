@@ -174,6 +174,11 @@ void Kernel::shutdown_write(int fd) noexcept {
   if (auto* end = find<StreamEnd>(fd, "shutdown")) end->shut_down_writing();
 }
 
+std::size_t Kernel::undelivered_bytes(int fd) noexcept {
+  const auto* end = dynamic_cast<const StreamEnd*>(find(fd));
+  return end != nullptr && end->kind() == StreamEnd::Kind::Tcp ? end->undelivered() : 0;
+}
+
 // --- connections ---
 
 std::size_t Kernel::draw_room() noexcept {

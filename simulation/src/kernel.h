@@ -28,6 +28,7 @@ class Kernel final : public Io, public ChildIo {
   Descriptor listen(const Address& address, const ListenOptions& options) override;
   int connect(const Address& address) override;
   std::error_code connect_result(int fd) override;
+  std::size_t undelivered_bytes(int fd) noexcept override;
   void shutdown_write(int fd) noexcept override;
   void close(int fd) noexcept override;
   Address local_address(int fd) override;
