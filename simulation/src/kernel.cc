@@ -128,7 +128,7 @@ ssize_t Kernel::read_some(int fd, std::span<std::byte> into, bool socket) {
   auto* end = dynamic_cast<StreamEnd*>(object);
   if (end == nullptr) return -EINVAL;
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
-  const Faults& faults = world.options.faults;
+  const Faults& faults = process_.faults();
   if (end->kind() != StreamEnd::Kind::Pipe && trouble(faults.reset, {ECONNRESET}) != 0) end->reset();
   if (world.random.chance(faults.would_block)) return -EAGAIN;
   std::size_t most = into.size();
@@ -150,7 +150,7 @@ ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
   std::string bytes;
   for (const iovec& piece : from) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
-  const Faults& faults = world.options.faults;
+  const Faults& faults = process_.faults();
   if (end->kind() != StreamEnd::Kind::Pipe && trouble(faults.reset, {EPIPE}) != 0) end->reset();
   if (world.random.chance(faults.would_block)) return -EAGAIN;
   if (socket && world.random.chance(faults.no_buffers)) return -ENOBUFS;
@@ -192,8 +192,8 @@ int Kernel::accept(int fd, Address& peer) {
   if (process_.dead) return -EBADF;
   auto* listener = find<Listener>(fd, "accept");
   if (listener == nullptr) return -EINVAL;
-  if (listener->waiting.empty() || world.random.chance(world.options.faults.would_block)) return -EAGAIN;
-  if (const int error = trouble(world.options.faults.accept, {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED})) {
+  if (listener->waiting.empty() || world.random.chance(process_.faults().would_block)) return -EAGAIN;
+  if (const int error = trouble(process_.faults().accept, {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED})) {
     if (error == ECONNABORTED) {
       const auto lost = std::move(listener->waiting.front());
       listener->waiting.pop_front();
@@ -213,7 +213,7 @@ int Kernel::accept(int fd, Address& peer) {
 
 Descriptor Kernel::listen(const Address& address, const ListenOptions& options) {
   const std::string what = "listen on " + address.str();
-  if (const int error = trouble(process_.world.options.faults.listen, {EADDRINUSE, EMFILE})) fail(error, what);
+  if (const int error = trouble(process_.faults().listen, {EADDRINUSE, EMFILE})) fail(error, what);
   if (full()) fail(EMFILE, what);
   Host::State& host = process_.machine;
   Address bound = address;
@@ -231,7 +231,7 @@ Descriptor Kernel::listen(const Address& address, const ListenOptions& options) 
 int Kernel::connect(const Address& address) {
   auto& world = process_.world;
   if (full()) return -EMFILE;
-  const int error = trouble(world.options.faults.connect, {ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT, EAGAIN});
+  const int error = trouble(process_.faults().connect, {ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT, EAGAIN});
   if (error == EMFILE || (error == EAGAIN && address.is_unix())) return -error;
   if (error == ECONNREFUSED && address.is_unix()) return -error;
   const int fd = address.is_unix() ? connect_unix(address) : connect_tcp(address);
@@ -333,7 +333,7 @@ std::optional<PeerCredentials> Kernel::peer_credentials(int fd) {
 // --- signals and processes ---
 
 Descriptor Kernel::take_signals(const sigset_t& signals, sigset_t& newly_blocked) {
-  if (const int error = trouble(process_.world.options.faults.signals, {EMFILE})) fail(error, "wait for signals");
+  if (const int error = trouble(process_.faults().signals, {EMFILE})) fail(error, "wait for signals");
   const int fd = open(std::make_shared<SignalQueue>(signals));
   if (fd < 0) fail(-fd, "wait for signals");
   newly_blocked = signals;
@@ -349,7 +349,7 @@ pid_t Kernel::parent_of(pid_t pid) noexcept {
 
 LaunchedProcess Kernel::launch(const ProcessOptions& options) {
   const std::string what = "start " + program_of(options);
-  if (const int error = trouble(process_.world.options.faults.launch, {EAGAIN, ENOMEM, EMFILE})) fail(error, what);
+  if (const int error = trouble(process_.faults().launch, {EAGAIN, ENOMEM, EMFILE})) fail(error, what);
   const auto program = process_.machine.programs.find(program_of(options));
   if (program == process_.machine.programs.end()) fail(ENOENT, what + ": execute");
   std::map<int, std::shared_ptr<Object>> inherited;

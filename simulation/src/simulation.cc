@@ -73,6 +73,8 @@ void Host::install(std::string file, Program program) {
   state_->programs.insert_or_assign(std::move(file), std::move(program));
 }
 
+void Host::jump_clock(Duration by) noexcept { state_->clock_ahead += by; }
+
 void Host::power_off() {
   for (const auto& process : state_->world.processes) {
     if (process->state_->machine.name == state_->name) process->state_->vanish(128 + SIGKILL, true);
@@ -104,6 +106,8 @@ void* Process::program_pointer() {
 }
 std::size_t Process::open_descriptors() const noexcept { return state_->kernel.table.size(); }
 void Process::limit_descriptors(std::size_t most) noexcept { state_->kernel.most_descriptors = most; }
+void Process::set_faults(const Faults& faults) noexcept { state_->own_faults = faults; }
+void Process::reset_faults() noexcept { state_->own_faults.reset(); }
 void Process::signal(int signal) { state_->signal(signal, 0); }
 
 bool Process::said(std::string_view text) const {

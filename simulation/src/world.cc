@@ -28,7 +28,7 @@ std::string time_text(TimePoint now) {
 }  // namespace
 
 Simulation::World::World(SimulationOptions given)
-    : options(given), random(given.seed), chooser_before_(set_fault_chooser(this)) {}
+    : options(given), random(given.seed), clock_random(given.seed), chooser_before_(set_fault_chooser(this)) {}
 
 Simulation::World::~World() {
   for (const auto& process : processes) process->state_->vanish(128 + SIGKILL, true);
@@ -124,7 +124,10 @@ Process& Simulation::World::start(Host::State& host, std::string name, const Pro
 void Simulation::World::turn(Process::State& process) {
   process.in_turn = program_runs = true;
   trace("turn", process.pid);
-  if (random.chance(options.faults.standstill)) now += random.between(Duration::zero(), options.standstill);
+  if (clock_random.chance(process.faults().clock_jump)) {
+    process.machine.clock_ahead += clock_random.between(-options.clock_jump, options.clock_jump);
+  }
+  if (random.chance(process.faults().standstill)) now += random.between(Duration::zero(), options.standstill);
   process.poller->turn();
   process.in_turn = program_runs = false;
   now += random.between(std::chrono::microseconds(1), std::chrono::microseconds(50));

@@ -18,6 +18,7 @@ struct Faults {
   double launch = 0;           ///< EAGAIN, ENOMEM, EMFILE when a child is started
   double early_wake = 0;       ///< a wait ends though nothing has happened, as one that is interrupted (EINTR) does
   double standstill = 0;       ///< before a turn the process gets no processor for up to SimulationOptions::standstill
+  double clock_jump = 0;       ///< before a turn the host's time of day jumps, by up to SimulationOptions::clock_jump
   double slow_link = 0;        ///< a new connection passes on few bytes at a time
   double fault_point = 0;      ///< a fault point of the library's own code (see fault_point.h)
 
@@ -39,6 +40,7 @@ struct Faults {
             .launch = 0.05,
             .early_wake = 0.05,
             .standstill = 0.001,
+            .clock_jump = 0.01,
             .slow_link = 0.1,
             .fault_point = 0};
   }

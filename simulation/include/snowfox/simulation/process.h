@@ -14,6 +14,7 @@
 #include <snowfox/core/io.h>
 #include <snowfox/core/log.h>
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/simulation/faults.h>
 
 namespace snowfox::simulation {
 
@@ -37,6 +38,10 @@ class Host {
   Process& start(std::string name, const Program& program, LoopOptions options = {});
   /// What ProcessSource starts when it is asked to execute `file`.
   void install(std::string file, Program program);
+
+  /// Sets its time of day forwards or back, as an administrator does, or NTP: what Poller::wall_now() says. No other
+  /// clock jumps.
+  void jump_clock(Duration by) noexcept;
 
   /// The power goes: all processes are gone without a word, and those they talked with are told nothing either.
   void power_off();
@@ -86,6 +91,12 @@ class Process {
   bool said(std::string_view text) const;
   /// It has at most so many descriptors from now on: beyond, EMFILE. 0: no limit.
   void limit_descriptors(std::size_t most) noexcept;
+
+  /// What may go wrong with it, in place of what may with all (Simulation::set_faults); but slow links and the fault
+  /// points of the library go by that.
+  void set_faults(const Faults& faults) noexcept;
+  /// The same as with all others again.
+  void reset_faults() noexcept;
 
   /// Sends a signal, from outside. Without a SignalSource for it the process ends, as by default.
   void signal(int signal);
