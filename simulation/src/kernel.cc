@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -125,6 +126,7 @@ ssize_t Kernel::read_some(int fd, std::span<std::byte> into, bool socket) {
     signals->pending.pop_front();
     return sizeof(signalfd_siginfo);
   }
+  if (auto* file = dynamic_cast<OpenFile*>(object)) return socket ? -ENOTSOCK : read_file(*file, into);
   auto* end = dynamic_cast<StreamEnd*>(object);
   if (end == nullptr) return -EINVAL;
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
@@ -145,11 +147,12 @@ ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
   if (process_.dead) return -EBADF;
   Object* object = find<Object>(fd, "write");
   if (object == nullptr) return -EBADF;
+  std::string bytes;
+  for (const iovec& piece : from) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  if (auto* file = dynamic_cast<OpenFile*>(object)) return socket ? -ENOTSOCK : write_file(*file, bytes);
   auto* end = dynamic_cast<StreamEnd*>(object);
   if (end == nullptr) return -EINVAL;
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
-  std::string bytes;
-  for (const iovec& piece : from) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   const Faults& faults = process_.faults();
   if (end->kind() != StreamEnd::Kind::Pipe && trouble(faults.reset, {EPIPE}) != 0) end->reset();
   if (world.random.chance(faults.would_block)) return -EAGAIN;
@@ -160,6 +163,27 @@ ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
   const ssize_t count = end->write(part);
   world.trace("write", process_.pid * 1000 + fd, count,
               part.substr(0, static_cast<std::size_t>(std::max<ssize_t>(count, 0))));
+  return count;
+}
+
+ssize_t Kernel::read_file(OpenFile& file, std::span<std::byte> into) {
+  auto& world = process_.world;
+  if (const int error = trouble(0, {EIO})) return -error;
+  std::size_t most = into.size();
+  if (most > 1 && world.random.chance(process_.faults().short_read)) most = 1 + world.random.below(most);
+  const ssize_t count = file.read(reinterpret_cast<char*>(into.data()), most);
+  world.trace("read file", process_.pid, count);
+  return count;
+}
+
+ssize_t Kernel::write_file(OpenFile& file, std::string_view bytes) {
+  auto& world = process_.world;
+  if (const int error = trouble(process_.faults().no_space, {ENOSPC, EIO})) return -error;
+  if (bytes.size() > 1 && world.random.chance(process_.faults().short_write)) {
+    bytes = bytes.substr(0, 1 + world.random.below(bytes.size()));
+  }
+  const ssize_t count = file.write(bytes);
+  world.trace("write file", process_.pid, count, bytes);
   return count;
 }
 
@@ -328,6 +352,85 @@ std::optional<Address> Kernel::peer_address(int fd) noexcept {
 std::optional<PeerCredentials> Kernel::peer_credentials(int fd) {
   auto* end = dynamic_cast<StreamEnd*>(find(fd));
   return end != nullptr ? end->credentials : std::nullopt;
+}
+
+// --- files ---
+
+int Kernel::open(const std::string& path, int flags, mode_t) {
+  Disk& disk = process_.machine.disk;
+  if (const int error = trouble(process_.faults().open, {EMFILE, ENFILE, EIO})) return -error;
+  auto inode = disk.find(path);
+  const bool creates = (flags & O_CREAT) != 0;
+  if (!inode && disk.has_directory(path)) {
+    if (creates || (flags & O_ACCMODE) != O_RDONLY) return -EISDIR;
+    return open(std::make_shared<OpenDirectory>(path));
+  }
+  if (inode && (flags & O_DIRECTORY) != 0) return -ENOTDIR;
+  if (inode && creates && (flags & O_EXCL) != 0) return -EEXIST;
+  if (!inode && !creates) return -ENOENT;
+  if (full()) return -EMFILE;
+  if (!inode) inode = disk.create(path);
+  if ((flags & O_TRUNC) != 0) inode->truncate(0);
+  const int fd = open(std::make_shared<OpenFile>(path, flags, std::move(inode)));
+  process_.world.trace("open", process_.pid, fd, path);
+  return fd;
+}
+
+std::optional<FileStatus> Kernel::status(int fd) {
+  Object* object = find<Object>(fd, "status");
+  if (object == nullptr) return std::nullopt;
+  auto* file = dynamic_cast<OpenFile*>(object);
+  return file == nullptr ? FileStatus() : FileStatus{true, file->inode().bytes().size()};
+}
+
+int Kernel::sync(int fd) {
+  auto& world = process_.world;
+  const int error = trouble(process_.faults().sync, {EIO, ENOSPC});
+  if (process_.dead) return -error;
+  Object* object = find<Object>(fd, "sync");
+  world.trace("sync", process_.pid, fd);
+  if (auto* directory = dynamic_cast<OpenDirectory*>(object)) {
+    if (error == 0) process_.machine.disk.sync_directory(directory->path);
+    return -error;
+  }
+  auto* file = dynamic_cast<OpenFile*>(object);
+  if (file == nullptr) return -EINVAL;
+  if (error == 0) {
+    file->inode().sync();
+  } else {
+    file->inode().lose_some(world.random);
+  }
+  return -error;
+}
+
+int Kernel::truncate(int fd, std::uint64_t bytes) {
+  if (const int error = trouble(process_.faults().no_space, {EIO})) return -error;
+  auto* file = find<OpenFile>(fd, "truncate");
+  if (file == nullptr) return -EINVAL;
+  process_.world.trace("truncate", process_.pid, fd);
+  file->inode().truncate(bytes);
+  return 0;
+}
+
+int Kernel::rename(const std::string& from, const std::string& to) {
+  if (const int error = trouble(process_.faults().no_space, {ENOSPC, EIO})) return -error;
+  process_.world.trace("rename", process_.pid, 0, to);
+  return process_.machine.disk.rename(from, to) ? 0 : -ENOENT;
+}
+
+int Kernel::remove(const std::string& path) {
+  if (const int error = trouble(0, {EIO})) return -error;
+  process_.world.trace("remove", process_.pid, 0, path);
+  return process_.machine.disk.remove(path) ? 0 : -ENOENT;
+}
+
+int Kernel::list(const std::string& directory, std::vector<std::string>& names) {
+  if (const int error = trouble(process_.faults().open, {EMFILE, ENFILE, EIO})) return -error;
+  Disk& disk = process_.machine.disk;
+  if (disk.find(directory)) return -ENOTDIR;
+  if (!disk.has_directory(directory)) return -ENOENT;
+  names = disk.list(directory);
+  return 0;
 }
 
 // --- signals and processes ---

@@ -73,12 +73,27 @@ void Host::install(std::string file, Program program) {
   state_->programs.insert_or_assign(std::move(file), std::move(program));
 }
 
+void Host::write_file(const std::string& path, std::string_view content) {
+  auto inode = state_->disk.find(path);
+  if (!inode) inode = state_->disk.create(path);
+  inode->truncate(0);
+  inode->write(0, content);
+  inode->sync();
+  state_->disk.sync_directory(path.substr(0, path.rfind('/') + 1));
+}
+
+std::optional<std::string> Host::read_file(const std::string& path) const {
+  const auto inode = state_->disk.find(path);
+  return inode ? std::optional(inode->bytes()) : std::nullopt;
+}
+
 void Host::jump_clock(Duration by) noexcept { state_->clock_ahead += by; }
 
 void Host::power_off() {
   for (const auto& process : state_->world.processes) {
     if (process->state_->machine.name == state_->name) process->state_->vanish(128 + SIGKILL, true);
   }
+  state_->disk.lose_power(state_->world.random);
 }
 
 // --- a process ---

@@ -18,6 +18,7 @@
 #include <snowfox/core/log.h>
 #include <snowfox/simulation/simulation.h>
 
+#include "disk.h"
 #include "kernel.h"
 #include "objects.h"
 #include "simulated_poller.h"
@@ -94,6 +95,7 @@ struct Host::State {
   std::map<std::string, std::weak_ptr<Listener>, std::less<>> listeners;  // a dead one: the file of a Unix socket
   std::map<std::string, Program, std::less<>> programs;
   std::uint16_t next_port = 40000;
+  Disk disk;
   Duration clock_ahead{};  // of what the time of day would be
 };
 

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include <snowfox/sources/scheduler_source.h>
 
@@ -13,7 +12,6 @@
 #include "daemon/daemon.h"
 #include "manager/manager.h"
 #include "spawner/spawner.h"
-#include "support/temporary_directory.h"
 
 namespace snowfox::node {
 namespace {
@@ -24,13 +22,14 @@ using simulation::Process;
 using simulation::require;
 
 constexpr std::string_view kRunDirectory = "/run/simulated";
+constexpr const char* kConfiguration = "/etc/snow-fox/node.yaml";
 
 /// What the main() of each program makes.
 struct DaemonProgram {
-  DaemonProgram(Process& process, const std::string& configuration)
+  explicit DaemonProgram(Process& process)
       : loop(process.loop()),
         daemon(loop, RunDirectory(std::string(kRunDirectory)), -1,
-               {.configuration = configuration, .programs = "/usr/bin", .manager = {}, .log = {}}),
+               {.configuration = kConfiguration, .programs = "/usr/bin", .manager = {}, .log = {}}),
         signals(loop, {SIGTERM, SIGHUP}, [this](int signal) {
           if (signal == SIGTERM) return daemon.end();
           daemon.reload().detach();
@@ -55,11 +54,11 @@ struct SpawnerProgram {
 };
 
 struct ManagerProgram {
-  ManagerProgram(Process& process, const std::string& configuration)
+  explicit ManagerProgram(Process& process)
       : signals(process.loop(), "manager"),
         sink(-1),
         manager(process.loop(), sink, RunDirectory(std::string(kRunDirectory)),
-                process.take_descriptor(kListenerDescriptor), {.configuration = configuration, .log = {}}) {}
+                process.take_descriptor(kListenerDescriptor), {.configuration = kConfiguration, .log = {}}) {}
   DaemonsSignals signals;
   DescriptorLogSink sink;
   Manager manager;
@@ -114,29 +113,26 @@ struct ClientProgram {
 };
 
 struct NodeWorld {
-  explicit NodeWorld(std::uint64_t seed, const std::string& file)
-      : configuration(file), world({.seed = seed}), machine(world.add_host("machine")) {
+  explicit NodeWorld(std::uint64_t seed) : world({.seed = seed}), machine(world.add_host("machine")) {
     configure(0);
     machine.install("/usr/bin/snow-fox-spawner",
                     [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
     machine.install("/usr/bin/snow-fox-manager",
-                    [file](Process& process) { return std::make_shared<ManagerProgram>(process, file); });
+                    [](Process& process) { return std::make_shared<ManagerProgram>(process); });
   }
   /// Every third does not hold.
   void configure(int number) const {
-    std::ofstream(configuration, std::ios::trunc)
-        << (number % 3 == 2 ? "node: {nam: x}\n" : "node: {name: n" + std::to_string(number) + "}\n");
+    machine.write_file(kConfiguration,
+                       number % 3 == 2 ? "node: {nam: x}\n" : "node: {name: n" + std::to_string(number) + "}\n");
   }
   void start() {
-    daemon = &machine.start("snow-fox-daemon", [this](Process& process) {
-      return std::make_shared<DaemonProgram>(process, configuration);
-    });
+    daemon = &machine.start("snow-fox-daemon",
+                            [this](Process& process) { return std::make_shared<DaemonProgram>(process); });
     require(world.run_until([&] { return !daemon->running() || daemon->program<DaemonProgram>().ready; }, 1min),
             "the node does not start\n" + world.description());
     require(daemon->running(), "the node has not started\n" + world.description());
   }
 
-  std::string configuration;
   simulation::Simulation world;
   simulation::Host& machine;
   Process* daemon = nullptr;
@@ -146,8 +142,8 @@ constexpr int kRequests = 40;
 
 /// `resets`: how often a client's connection is reset, at a read or write of it; `all_rejected` becomes more by the
 /// requests that ended with an error.
-std::uint64_t weather(std::uint64_t seed, const std::string& file, double resets = 0, int* all_rejected = nullptr) {
-  NodeWorld node(seed, file);
+std::uint64_t weather(std::uint64_t seed, double resets = 0, int* all_rejected = nullptr) {
+  NodeWorld node(seed);
   auto& world = node.world;
   node.start();
   std::vector<Process*> clients;
@@ -197,19 +193,15 @@ std::uint64_t weather(std::uint64_t seed, const std::string& file, double resets
 }
 
 TEST(NodeSimulationTest, AnswersAllAndEndsInOrder) {
-  const TemporaryDirectory directory;
-  const auto result =
-      simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, directory / "node.yaml"); });
+  const auto result = simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed); });
   EXPECT_TRUE(result) << result.message;
 }
 
 // Goal: a client whose connection is reset gets an error for what was asked, connects again, and is answered; what the
 // node still does for it is nobody else's trouble.
 TEST(NodeSimulationTest, TellsClientsWhoseConnectionsAreReset) {
-  const TemporaryDirectory directory;
   int rejected = 0;
-  const auto result = simulation::run_seeds(
-      15, 5, [&](std::uint64_t seed) { return weather(seed, directory / "node.yaml", 0.02, &rejected); });
+  const auto result = simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, 0.02, &rejected); });
   EXPECT_TRUE(result) << result.message;
   EXPECT_GT(rejected, 0);
 }

@@ -24,7 +24,7 @@ class Process;
 /// throws ends the process with exit code 1.
 using Program = std::function<std::shared_ptr<void>(Process&)>;
 
-/// A simulated machine: an address, Unix sockets by their paths, processes.
+/// A simulated machine: an address, Unix sockets by their paths, files, processes.
 class Host {
  public:
   Host(const Host&) = delete;
@@ -39,11 +39,18 @@ class Host {
   /// What ProcessSource starts when it is asked to execute `file`.
   void install(std::string file, Program program);
 
+  /// Puts a file there, synced, as an administrator does. Its path begins with a slash; its directory need not be
+  /// there.
+  void write_file(const std::string& path, std::string_view content);
+  /// What processes would read; nothing if there is no such file.
+  std::optional<std::string> read_file(const std::string& path) const;
+
   /// Sets its time of day forwards or back, as an administrator does, or NTP: what Poller::wall_now() says. No other
   /// clock jumps.
   void jump_clock(Duration by) noexcept;
 
-  /// The power goes: all processes are gone without a word, and those they talked with are told nothing either.
+  /// The power goes: all processes are gone without a word, and those they talked with are told nothing either. Of what
+  /// was written to files and not synced some is lost.
   void power_off();
 
   struct State;
