@@ -15,7 +15,7 @@ Host& Simulation::add_host(std::string name) {
   const std::string ip = "10.0.0." + std::to_string(world_->hosts.size() + 1);
   world_->hosts.emplace_back(new Host, [](Host* host) { delete host; });
   Host& host = *world_->hosts.back();
-  host.state_ = std::make_unique<Host::State>(*world_, std::move(name), ip);
+  host.state_ = std::make_unique<Host::State>(host, *world_, std::move(name), ip);
   return host;
 }
 

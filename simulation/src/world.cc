@@ -98,13 +98,9 @@ Process::State* Simulation::World::process(pid_t pid) noexcept {
 Process& Simulation::World::start(Host::State& host, std::string name, const Program& program, LoopOptions loop,
                                   pid_t parent, std::vector<std::string> arguments,
                                   std::map<int, std::shared_ptr<Object>> inherited) {
-  Host* where = nullptr;
-  for (const auto& known : hosts) {
-    if (known->state_.get() == &host) where = known.get();
-  }
   processes.emplace_back(new Process, [](Process* process) { delete process; });
   Process& process = *processes.back();
-  process.state_ = std::make_unique<Process::State>(process, *this, *where, std::move(name));
+  process.state_ = std::make_unique<Process::State>(process, *this, host.host, std::move(name));
   Process::State& state = *process.state_;
   state.parent = parent;
   state.arguments = std::move(arguments);

@@ -86,9 +86,10 @@ class Simulation::World final : public FaultChooser {
 };
 
 struct Host::State {
-  State(Simulation::World& whole, std::string called, std::string address)
-      : world(whole), name(std::move(called)), ip(std::move(address)) {}
+  State(Host& itself, Simulation::World& whole, std::string called, std::string address)
+      : host(itself), world(whole), name(std::move(called)), ip(std::move(address)) {}
 
+  Host& host;
   Simulation::World& world;
   std::string name;
   std::string ip;

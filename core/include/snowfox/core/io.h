@@ -1,9 +1,9 @@
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
