@@ -351,5 +351,19 @@ TEST_F(EmbeddingTest, WaitsOnTheProgramsLoopWithoutBeingAttached) {
   EXPECT_LE(loop_->counters().polls, 2U);
 }
 
+// Goal: libuv runs timers before it blocks. A time that comes in between, because the thread was not given the processor,
+// must still end the wait. Here another timer takes the processor's time, so that it comes then.
+TEST_F(EmbeddingTest, DoesNotSleepThroughATimeThatComesBeforeItBlocks) {
+  const TimePoint until = loop_->now() + 2ms;
+  const UvCall late(&uv_, [&] {
+    while (loop_->now() < until + 2ms) {
+    }
+    uv_update_time(&uv_);
+  });
+  loop_->poller().wait(until);
+  EXPECT_FALSE(timed_out_);
+  EXPECT_GE(loop_->now(), until);
+}
+
 }  // namespace
 }  // namespace snowfox
