@@ -550,7 +550,7 @@ TimePoint LoopManager::driven_turn() noexcept {
       return kNever;
     }
     poller_->set_active(true);
-    return next_look_at_end();
+    return std::min(next_look_at_end(), timers_.next());
   }
   poller_->set_active(anything_to_wait_for());
   return work_left() ? TimePoint::min() : timers_.next();
