@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 namespace snowfox::simulation {
@@ -129,8 +128,7 @@ ssize_t OpenFile::read(char* into, std::size_t most) {
   if ((flags_ & O_ACCMODE) == O_WRONLY) return -EBADF;
   const std::string& bytes = inode_->bytes();
   if (offset_ >= bytes.size()) return 0;
-  const std::size_t count = std::min<std::size_t>(most, bytes.size() - offset_);
-  std::memcpy(into, bytes.data() + offset_, count);
+  const std::size_t count = bytes.copy(into, most, offset_);
   offset_ += count;
   return static_cast<ssize_t>(count);
 }
