@@ -1,5 +1,6 @@
 #include <snowfox/core/io.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -14,9 +15,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include <snowfox/core/signal_name.h>
 
@@ -61,6 +65,10 @@ sigset_t set_of(std::uint64_t bits) noexcept {
   }
   return signals;
 }
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+};
 
 class SystemIo final : public Io {
  public:
@@ -170,6 +178,38 @@ class SystemIo final : public Io {
     return PeerCredentials{peer.pid, peer.uid, peer.gid};
   }
 
+  int open(const std::string& path, int flags, mode_t mode) override {
+    return retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode); });
+  }
+  std::optional<FileStatus> status(int fd) override {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return std::nullopt;
+    return FileStatus{S_ISREG(status.st_mode), static_cast<std::uint64_t>(status.st_size)};
+  }
+  int sync(int fd) override {
+    // One that was interrupted may have failed: to ask again would be told success.
+    return ::fsync(fd) == 0 ? 0 : -errno;
+  }
+  int truncate(int fd, std::uint64_t bytes) override {
+    return retry_interrupted([&] { return ::ftruncate(fd, static_cast<off_t>(bytes)); });
+  }
+  int rename(const std::string& from, const std::string& to) override {
+    return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : -errno;
+  }
+  int remove(const std::string& path) override { return ::unlink(path.c_str()) == 0 ? 0 : -errno; }
+  int list(const std::string& directory, std::vector<std::string>& names) override {
+    const std::unique_ptr<DIR, CloseDirectory> opened(::opendir(directory.c_str()));
+    if (!opened) return -errno;
+    names.clear();
+    errno = 0;
+    while (const dirent* entry = ::readdir(opened.get())) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+      errno = 0;
+    }
+    return -errno;
+  }
+
   Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) override {
     const std::uint64_t wanted = bits(signals);
     std::uint64_t others = taken_signals.load();
@@ -253,6 +293,14 @@ class SystemIo final : public Io {
 };
 
 }  // namespace
+
+int Io::open(const std::string& path, int flags, mode_t mode) { return system().open(path, flags, mode); }
+std::optional<FileStatus> Io::status(int fd) { return system().status(fd); }
+int Io::sync(int fd) { return system().sync(fd); }
+int Io::truncate(int fd, std::uint64_t bytes) { return system().truncate(fd, bytes); }
+int Io::rename(const std::string& from, const std::string& to) { return system().rename(from, to); }
+int Io::remove(const std::string& path) { return system().remove(path); }
+int Io::list(const std::string& directory, std::vector<std::string>& names) { return system().list(directory, names); }
 
 Descriptor Io::take_signals(const sigset_t& signals, sigset_t& newly_blocked) {
   return system().take_signals(signals, newly_blocked);

@@ -365,7 +365,7 @@ void LoopManager::flush_dirty() noexcept {
       continue;
     }
     if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
-    if (drain.closing_ && drain.empty() && drain.leases_ == 0) remove(drain.id_);
+    if (drain.closing_ && drain.empty() && drain.leases_ == 0 && drain.may_go()) remove(drain.id_);
   }
 }
 
@@ -554,7 +554,7 @@ TimePoint LoopManager::driven_turn() noexcept {
       return kNever;
     }
     poller_->set_active(true);
-    return next_look_at_end();
+    return std::min(next_look_at_end(), timers_.next());
   }
   poller_->set_active(anything_to_wait_for());
   return work_left() ? TimePoint::min() : timers_.next();

@@ -4,8 +4,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/event_source.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/loop_manager.h>
 
@@ -47,6 +49,60 @@ struct StreamDrain::Stall final : Timer {
   }
 };
 
+/// Reads what nobody wants any more, until the peer ends or its time is over: then the drain goes, and this with it.
+class StreamDrain::Linger final : public EventSource {
+ public:
+  Linger(StreamDrain& drain, ChannelRef channel)
+      : EventSource(drain.loop()), drain_(drain), channel_(std::move(channel)), patience_(*this) {
+    channel_->set_source(this);
+    loop().arm(patience_, deadline_after(loop().now(), kLinger));
+  }
+  ~Linger() override { Linger::on_removed(); }
+
+  EventRef parse() override {
+    std::array<std::byte, BufferPool::kMedium> unheard;
+    const ssize_t count = channel_->io().receive(channel_->fd(), unheard);
+    if (count == 0 || (count < 0 && count != -EAGAIN)) end();
+    return nullptr;
+  }
+  /// The drain may be gone when it returns.
+  void watch() noexcept {
+    if (channel_ && !channel_->watch_read(!paused())) end();
+  }
+  std::string name() const override { return "last words of " + drain_.name(); }
+
+ private:
+  struct Patience final : Timer {
+    explicit Patience(Linger& waiting) : linger(waiting) {}
+    void expire() noexcept override { linger.time_is_over(); }
+    Linger& linger;
+  };
+
+  void time_is_over() noexcept {
+    const std::size_t left = channel_->io().undelivered_bytes(channel_->fd());
+    if (left == 0 || left >= undelivered_) return end();
+    undelivered_ = left;
+    loop().arm(patience_, deadline_after(loop().now(), kLinger));
+  }
+  void end() noexcept { loop().remove(drain_.id()); }
+  void on_pause_changed() noexcept override { watch(); }
+  void fail(std::error_code) noexcept override { end(); }
+  void on_removed() noexcept override {
+    patience_.disarm();
+    if (!channel_) return;
+    if (channel_->source() == this) {
+      channel_->set_source(nullptr);
+      channel_->watch_read(false);
+    }
+    channel_.reset();
+  }
+
+  StreamDrain& drain_;
+  ChannelRef channel_;
+  Patience patience_;
+  std::size_t undelivered_ = SIZE_MAX;  // when it was last looked
+};
+
 StreamDrain::StreamDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks)
     : EventDrain(loop, watermarks), channel_(std::move(channel)) {
   channel_->set_drain(this);
@@ -59,6 +115,7 @@ std::string StreamDrain::name() const { return "stream on descriptor " + std::to
 void StreamDrain::on_removed() noexcept {
   stall_.reset();
   clear();
+  loop().remove(linger_);
   if (!channel_) return;
   if (channel_->drain() == this) {
     channel_->set_drain(nullptr);
@@ -86,9 +143,10 @@ void StreamDrain::fail(std::error_code error) noexcept {
 }
 
 bool StreamDrain::refuses(std::size_t bytes) noexcept {
-  if (!overflown_ && channel_ && pending_bytes() + bytes <= watermarks().hard_limit) return false;
+  if (!overflown_ && channel_ && linger_ == kNoSource && pending_bytes() + bytes <= watermarks().hard_limit)
+    return false;
   refused(bytes);
-  if (channel_ && !overflown_) {
+  if (channel_ && linger_ == kNoSource && !overflown_) {
     overflown_ = true;
     added(0);  // so that flush() ends it
   }
@@ -193,6 +251,23 @@ bool StreamDrain::flush() {
   if (stall_) stall_->disarm();
   if (channel_) channel_->watch_write(false);
   return true;
+}
+
+bool StreamDrain::may_go() noexcept {
+  if (linger_ != kNoSource) return false;
+  // As long as a source reads, the connection does not end with its drain.
+  if (!channel_ || !socket_ || flushed_bytes() == 0 || channel_->peer_finished() || channel_->source() != nullptr) {
+    return true;
+  }
+  channel_->io().shutdown_write(channel_->fd());
+  try {
+    Linger& linger = loop().add(std::make_unique<Linger>(*this, channel_));
+    linger_ = linger.id();
+    linger.watch();
+  } catch (const std::exception&) {
+    return true;
+  }
+  return false;
 }
 
 bool StreamDrain::delivered() const noexcept {

@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -128,10 +129,11 @@ ssize_t Kernel::read_some(int fd, std::span<std::byte> into, bool socket) {
     signals->pending.pop_front();
     return sizeof(signalfd_siginfo);
   }
+  if (auto* file = dynamic_cast<OpenFile*>(object)) return socket ? -ENOTSOCK : read_file(*file, into);
   auto* end = dynamic_cast<StreamEnd*>(object);
   if (end == nullptr) return -EINVAL;
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
-  const Faults& faults = world.options.faults;
+  const Faults& faults = process_.faults();
   if (end->kind() != StreamEnd::Kind::Pipe && trouble(faults.reset, {ECONNRESET}) != 0) end->reset();
   if (world.random.chance(faults.would_block)) return -EAGAIN;
   std::size_t most = into.size();
@@ -149,12 +151,13 @@ ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
   if (process_.dead) return -EBADF;
   Object* object = find<Object>(fd, "write");
   if (object == nullptr) return -EBADF;
+  std::string bytes;
+  for (const iovec& piece : from) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  if (auto* file = dynamic_cast<OpenFile*>(object)) return socket ? -ENOTSOCK : write_file(*file, bytes);
   auto* end = dynamic_cast<StreamEnd*>(object);
   if (end == nullptr) return -EINVAL;
   if (socket && end->kind() == StreamEnd::Kind::Pipe) return -ENOTSOCK;
-  std::string bytes;
-  for (const iovec& piece : from) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
-  const Faults& faults = world.options.faults;
+  const Faults& faults = process_.faults();
   if (end->kind() != StreamEnd::Kind::Pipe && trouble(faults.reset, {EPIPE}) != 0) end->reset();
   if (world.random.chance(faults.would_block)) return -EAGAIN;
   if (socket && world.random.chance(faults.no_buffers)) return -ENOBUFS;
@@ -164,6 +167,27 @@ ssize_t Kernel::write_some(int fd, std::span<const iovec> from, bool socket) {
   const ssize_t count = end->write(part);
   world.trace("write", process_.pid * 1000 + fd, count,
               part.substr(0, static_cast<std::size_t>(std::max<ssize_t>(count, 0))));
+  return count;
+}
+
+ssize_t Kernel::read_file(OpenFile& file, std::span<std::byte> into) {
+  auto& world = process_.world;
+  if (const int error = trouble(0, {EIO})) return -error;
+  std::size_t most = into.size();
+  if (most > 1 && world.random.chance(process_.faults().short_read)) most = 1 + world.random.below(most);
+  const ssize_t count = file.read(reinterpret_cast<char*>(into.data()), most);
+  world.trace("read file", process_.pid, count);
+  return count;
+}
+
+ssize_t Kernel::write_file(OpenFile& file, std::string_view bytes) {
+  auto& world = process_.world;
+  if (const int error = trouble(process_.faults().no_space, {ENOSPC, EIO})) return -error;
+  if (bytes.size() > 1 && world.random.chance(process_.faults().short_write)) {
+    bytes = bytes.substr(0, 1 + world.random.below(bytes.size()));
+  }
+  const ssize_t count = file.write(bytes);
+  world.trace("write file", process_.pid, count, bytes);
   return count;
 }
 
@@ -177,6 +201,12 @@ void Kernel::shutdown_write(int fd) noexcept {
   if (process_.dead) return;
   process_.world.trace("shutdown", process_.pid, fd);
   if (auto* end = find<StreamEnd>(fd, "shutdown")) end->shut_down_writing();
+}
+
+std::size_t Kernel::undelivered_bytes(int fd) noexcept {
+  const CodeOfSimulator here;
+  const auto* end = dynamic_cast<const StreamEnd*>(find(fd));
+  return end != nullptr && end->kind() == StreamEnd::Kind::Tcp ? end->undelivered() : 0;
 }
 
 // --- connections ---
@@ -193,8 +223,8 @@ int Kernel::accept(int fd, Address& peer) {
   if (process_.dead) return -EBADF;
   auto* listener = find<Listener>(fd, "accept");
   if (listener == nullptr) return -EINVAL;
-  if (listener->waiting.empty() || world.random.chance(world.options.faults.would_block)) return -EAGAIN;
-  if (const int error = trouble(world.options.faults.accept, {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED})) {
+  if (listener->waiting.empty() || world.random.chance(process_.faults().would_block)) return -EAGAIN;
+  if (const int error = trouble(process_.faults().accept, {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED})) {
     if (error == ECONNABORTED) {
       const auto lost = std::move(listener->waiting.front());
       listener->waiting.pop_front();
@@ -215,7 +245,7 @@ int Kernel::accept(int fd, Address& peer) {
 Descriptor Kernel::listen(const Address& address, const ListenOptions& options) {
   const CodeOfSimulator here;
   const std::string what = "listen on " + address.str();
-  if (const int error = trouble(process_.world.options.faults.listen, {EADDRINUSE, EMFILE})) fail(error, what);
+  if (const int error = trouble(process_.faults().listen, {EADDRINUSE, EMFILE})) fail(error, what);
   if (full()) fail(EMFILE, what);
   Host::State& host = process_.machine;
   Address bound = address;
@@ -234,7 +264,7 @@ int Kernel::connect(const Address& address) {
   const CodeOfSimulator here;
   auto& world = process_.world;
   if (full()) return -EMFILE;
-  const int error = trouble(world.options.faults.connect, {ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT, EAGAIN});
+  const int error = trouble(process_.faults().connect, {ECONNREFUSED, EMFILE, ENETUNREACH, ETIMEDOUT, EAGAIN});
   if (error == EMFILE || (error == EAGAIN && address.is_unix())) return -error;
   if (error == ECONNREFUSED && address.is_unix()) return -error;
   const int fd = address.is_unix() ? connect_unix(address) : connect_tcp(address);
@@ -336,11 +366,97 @@ std::optional<PeerCredentials> Kernel::peer_credentials(int fd) {
   return end != nullptr ? end->credentials : std::nullopt;
 }
 
+// --- files ---
+
+int Kernel::open(const std::string& path, int flags, mode_t) {
+  const CodeOfSimulator here;
+  Disk& disk = process_.machine.disk;
+  if (const int error = trouble(process_.faults().open, {EMFILE, ENFILE, EIO})) return -error;
+  auto inode = disk.find(path);
+  const bool creates = (flags & O_CREAT) != 0;
+  if (!inode && disk.has_directory(path)) {
+    if (creates || (flags & O_ACCMODE) != O_RDONLY) return -EISDIR;
+    return open(std::make_shared<OpenDirectory>(path));
+  }
+  if (inode && (flags & O_DIRECTORY) != 0) return -ENOTDIR;
+  if (inode && creates && (flags & O_EXCL) != 0) return -EEXIST;
+  if (!inode && !creates) return -ENOENT;
+  if (full()) return -EMFILE;
+  if (!inode) inode = disk.create(path);
+  if ((flags & O_TRUNC) != 0) inode->truncate(0);
+  const int fd = open(std::make_shared<OpenFile>(path, flags, std::move(inode)));
+  process_.world.trace("open", process_.pid, fd, path);
+  return fd;
+}
+
+std::optional<FileStatus> Kernel::status(int fd) {
+  const CodeOfSimulator here;
+  Object* object = find<Object>(fd, "status");
+  if (object == nullptr) return std::nullopt;
+  auto* file = dynamic_cast<OpenFile*>(object);
+  return file == nullptr ? FileStatus() : FileStatus{true, file->inode().bytes().size()};
+}
+
+int Kernel::sync(int fd) {
+  const CodeOfSimulator here;
+  auto& world = process_.world;
+  const int error = trouble(process_.faults().sync, {EIO, ENOSPC});
+  if (process_.dead) return -error;
+  Object* object = find<Object>(fd, "sync");
+  world.trace("sync", process_.pid, fd);
+  if (auto* directory = dynamic_cast<OpenDirectory*>(object)) {
+    if (error == 0) process_.machine.disk.sync_directory(directory->path);
+    return -error;
+  }
+  auto* file = dynamic_cast<OpenFile*>(object);
+  if (file == nullptr) return -EINVAL;
+  if (error == 0) {
+    file->inode().sync();
+  } else {
+    file->inode().lose_some(world.random);
+  }
+  return -error;
+}
+
+int Kernel::truncate(int fd, std::uint64_t bytes) {
+  const CodeOfSimulator here;
+  if (const int error = trouble(process_.faults().no_space, {EIO})) return -error;
+  auto* file = find<OpenFile>(fd, "truncate");
+  if (file == nullptr) return -EINVAL;
+  process_.world.trace("truncate", process_.pid, fd);
+  file->inode().truncate(bytes);
+  return 0;
+}
+
+int Kernel::rename(const std::string& from, const std::string& to) {
+  const CodeOfSimulator here;
+  if (const int error = trouble(process_.faults().no_space, {ENOSPC, EIO})) return -error;
+  process_.world.trace("rename", process_.pid, 0, to);
+  return process_.machine.disk.rename(from, to) ? 0 : -ENOENT;
+}
+
+int Kernel::remove(const std::string& path) {
+  const CodeOfSimulator here;
+  if (const int error = trouble(0, {EIO})) return -error;
+  process_.world.trace("remove", process_.pid, 0, path);
+  return process_.machine.disk.remove(path) ? 0 : -ENOENT;
+}
+
+int Kernel::list(const std::string& directory, std::vector<std::string>& names) {
+  const CodeOfSimulator here;
+  if (const int error = trouble(process_.faults().open, {EMFILE, ENFILE, EIO})) return -error;
+  Disk& disk = process_.machine.disk;
+  if (disk.find(directory)) return -ENOTDIR;
+  if (!disk.has_directory(directory)) return -ENOENT;
+  names = disk.list(directory);
+  return 0;
+}
+
 // --- signals and processes ---
 
 Descriptor Kernel::take_signals(const sigset_t& signals, sigset_t& newly_blocked) {
   const CodeOfSimulator here;
-  if (const int error = trouble(process_.world.options.faults.signals, {EMFILE})) fail(error, "wait for signals");
+  if (const int error = trouble(process_.faults().signals, {EMFILE})) fail(error, "wait for signals");
   const int fd = open(std::make_shared<SignalQueue>(signals));
   if (fd < 0) fail(-fd, "wait for signals");
   newly_blocked = signals;
@@ -357,7 +473,7 @@ pid_t Kernel::parent_of(pid_t pid) noexcept {
 LaunchedProcess Kernel::launch(const ProcessOptions& options) {
   const CodeOfSimulator here;
   const std::string what = "start " + program_of(options);
-  if (const int error = trouble(process_.world.options.faults.launch, {EAGAIN, ENOMEM, EMFILE})) fail(error, what);
+  if (const int error = trouble(process_.faults().launch, {EAGAIN, ENOMEM, EMFILE})) fail(error, what);
   const auto program = process_.machine.programs.find(program_of(options));
   if (program == process_.machine.programs.end()) fail(ENOENT, what + ": execute");
   std::map<int, std::shared_ptr<Object>> inherited;

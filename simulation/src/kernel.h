@@ -5,12 +5,15 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <snowfox/core/io.h>
 #include <snowfox/simulation/process.h>
 #include <snowfox/sources/child_io.h>
 #include <snowfox/sources/process_source.h>
 
+#include "disk.h"
 #include "objects.h"
 
 namespace snowfox::simulation {
@@ -28,11 +31,19 @@ class Kernel final : public Io, public ChildIo {
   Descriptor listen(const Address& address, const ListenOptions& options) override;
   int connect(const Address& address) override;
   std::error_code connect_result(int fd) override;
+  std::size_t undelivered_bytes(int fd) noexcept override;
   void shutdown_write(int fd) noexcept override;
   void close(int fd) noexcept override;
   Address local_address(int fd) override;
   std::optional<Address> peer_address(int fd) noexcept override;
   std::optional<PeerCredentials> peer_credentials(int fd) override;
+  int open(const std::string& path, int flags, mode_t mode) override;
+  std::optional<FileStatus> status(int fd) override;
+  int sync(int fd) override;
+  int truncate(int fd, std::uint64_t bytes) override;
+  int rename(const std::string& from, const std::string& to) override;
+  int remove(const std::string& path) override;
+  int list(const std::string& directory, std::vector<std::string>& names) override;
   Descriptor take_signals(const sigset_t& signals, sigset_t& newly_blocked) override;
   void give_back_signals(const sigset_t& signals, const sigset_t& newly_blocked) noexcept override;
   pid_t process_id() noexcept override;
@@ -63,6 +74,8 @@ class Kernel final : public Io, public ChildIo {
   T* find(int fd, std::string_view what);
   ssize_t read_some(int fd, std::span<std::byte> into, bool socket);
   ssize_t write_some(int fd, std::span<const iovec> from, bool socket);
+  ssize_t read_file(OpenFile& file, std::span<std::byte> into);
+  ssize_t write_file(OpenFile& file, std::string_view bytes);
   bool full() const noexcept { return most_descriptors != 0 && table.size() >= most_descriptors; }
   int connect_tcp(const Address& address);
   int connect_unix(const Address& address);

@@ -109,6 +109,11 @@ void StreamEnd::arrive() {
   }
 }
 
+std::size_t StreamEnd::undelivered() const noexcept {
+  const auto peer = peer_.lock();
+  return peer && !was_reset_ ? peer->under_way_ : 0;
+}
+
 void StreamEnd::shut_down_writing() {
   if (std::exchange(write_ended_, true)) return;
   send({.end = true});

@@ -52,6 +52,8 @@ class StreamEnd final : public Object, public std::enable_shared_from_this<Strea
   /// As write(2). So much of `bytes` as fits goes on its way.
   ssize_t write(std::string_view bytes);
   void shut_down_writing();
+  /// So many bytes that were written are still under way.
+  std::size_t undelivered() const noexcept;
   /// The connection is broken for both.
   void reset();
 

@@ -19,9 +19,9 @@ struct SimulatedPoller::Handle final : PollHandle {
   ~Handle() override { owner.handles_.erase(number); }
   void set_interest(bool read, bool write) override {
     const CodeOfSimulator here;
-    const auto& world = owner.process_.world;
-    if (owner.process_.dead) return;
-    if (const int error = owner.process_.kernel.trouble(world.options.faults.watch, {ENOMEM})) {
+    Process::State& process = owner.process_;
+    if (process.dead) return;
+    if (const int error = process.kernel.trouble(process.faults().watch, {ENOMEM})) {
       throw std::system_error(error, std::system_category(), "watch a descriptor");
     }
     readable = read;
@@ -65,7 +65,7 @@ std::unique_ptr<PollHandle> SimulatedPoller::watch(int fd, PollTarget& target) {
     const std::string what = "descriptor " + std::to_string(fd);
     if (process_.kernel.find(fd) == nullptr) world.broken(process_, what + " is watched and not open");
     if (watches(fd)) world.broken(process_, what + " is watched twice");
-    if (const int error = process_.kernel.trouble(world.options.faults.watch, {ENOMEM})) {
+    if (const int error = process_.kernel.trouble(process_.faults().watch, {ENOMEM})) {
       throw std::system_error(error, std::system_category(), "watch " + what);
     }
   }
@@ -78,10 +78,11 @@ bool SimulatedPoller::watches(int fd) const noexcept {
 
 TimePoint SimulatedPoller::now() const noexcept { return process_.world.now; }
 
-// Each simulation begins on the same morning.
+// Each simulation begins on the same morning; what has jumped since is the host's.
 std::chrono::system_clock::time_point SimulatedPoller::wall_now() const noexcept {
   constexpr std::chrono::sys_days kDay = std::chrono::year(2001) / std::chrono::January / 1;
-  return kDay + std::chrono::floor<std::chrono::system_clock::duration>(now().time_since_epoch());
+  const Duration since = now().time_since_epoch() + process_.machine.clock_ahead;
+  return kDay + std::chrono::floor<std::chrono::system_clock::duration>(since);
 }
 
 void SimulatedPoller::submit(Work& work) {
@@ -131,7 +132,7 @@ void SimulatedPoller::tell() {
   std::vector<std::pair<std::uint64_t, Readiness>> told;
   for (const auto& [number, handle] : handles_) {
     Readiness ready = readiness(*handle);
-    if (world.random.chance(world.options.faults.false_readiness)) {
+    if (world.random.chance(process_.faults().false_readiness)) {
       ready = {ready.readable || handle->readable, ready.writable || handle->writable};
     }
     if (ready.readable || ready.writable) told.emplace_back(number, ready);
@@ -162,7 +163,7 @@ void SimulatedPoller::wait(TimePoint until) {
   auto& world = process_.world;
   until_ = until;
   process_.waiting = true;
-  if (!due() && world.random.chance(world.options.faults.early_wake)) woken_ = true;
+  if (!due() && world.random.chance(process_.faults().early_wake)) woken_ = true;
   while (!due()) {
     if (world.step(&process_)) continue;
     process_.waiting = false;

@@ -15,7 +15,7 @@ Host& Simulation::add_host(std::string name) {
   const std::string ip = "10.0.0." + std::to_string(world_->hosts.size() + 1);
   world_->hosts.emplace_back(new Host, [](Host* host) { delete host; });
   Host& host = *world_->hosts.back();
-  host.state_ = std::make_unique<Host::State>(*world_, std::move(name), ip);
+  host.state_ = std::make_unique<Host::State>(host, *world_, std::move(name), ip);
   return host;
 }
 
@@ -73,10 +73,27 @@ void Host::install(std::string file, Program program) {
   state_->programs.insert_or_assign(std::move(file), std::move(program));
 }
 
+void Host::write_file(const std::string& path, std::string_view content) {
+  auto inode = state_->disk.find(path);
+  if (!inode) inode = state_->disk.create(path);
+  inode->truncate(0);
+  inode->write(0, content);
+  inode->sync();
+  state_->disk.sync_directory(path.substr(0, path.rfind('/') + 1));
+}
+
+std::optional<std::string> Host::read_file(const std::string& path) const {
+  const auto inode = state_->disk.find(path);
+  return inode ? std::optional(inode->bytes()) : std::nullopt;
+}
+
+void Host::jump_clock(Duration by) noexcept { state_->clock_ahead += by; }
+
 void Host::power_off() {
   for (const auto& process : state_->world.processes) {
     if (process->state_->machine.name == state_->name) process->state_->vanish(128 + SIGKILL, true);
   }
+  state_->disk.lose_power(state_->world.random);
 }
 
 // --- a process ---
@@ -104,6 +121,8 @@ void* Process::program_pointer() {
 }
 std::size_t Process::open_descriptors() const noexcept { return state_->kernel.table.size(); }
 void Process::limit_descriptors(std::size_t most) noexcept { state_->kernel.most_descriptors = most; }
+void Process::set_faults(const Faults& faults) noexcept { state_->own_faults = faults; }
+void Process::reset_faults() noexcept { state_->own_faults.reset(); }
 void Process::signal(int signal) { state_->signal(signal, 0); }
 
 bool Process::said(std::string_view text) const {
@@ -121,7 +140,7 @@ bool detail::allocation_fails() noexcept {
   if (process == nullptr) return false;
   ++process->allocations;
   return process->allocations == process->failing_allocation ||
-         process->world.random.chance(process->world.options.faults.allocation);
+         process->world.random.chance(process->faults().allocation);
 }
 
 }  // namespace snowfox::simulation

@@ -29,7 +29,7 @@ std::string time_text(TimePoint now) {
 }  // namespace
 
 Simulation::World::World(SimulationOptions given)
-    : options(given), random(given.seed), chooser_before_(set_fault_chooser(this)) {
+    : options(given), random(given.seed), clock_random(given.seed), chooser_before_(set_fault_chooser(this)) {
   // What a world before this one has left would be allocations that this one does not make.
   pool_trim();
 }
@@ -105,13 +105,9 @@ Process& Simulation::World::start(Host::State& host, std::string name, const Pro
                                   pid_t parent, std::vector<std::string> arguments,
                                   std::map<int, std::shared_ptr<Object>> inherited) {
   const CodeOfSimulator here;
-  Host* where = nullptr;
-  for (const auto& known : hosts) {
-    if (known->state_.get() == &host) where = known.get();
-  }
   processes.emplace_back(new Process, [](Process* process) { delete process; });
   Process& process = *processes.back();
-  process.state_ = std::make_unique<Process::State>(process, *this, *where, std::move(name));
+  process.state_ = std::make_unique<Process::State>(process, *this, host.host, std::move(name));
   Process::State& state = *process.state_;
   state.parent = parent;
   state.arguments = std::move(arguments);
@@ -131,7 +127,10 @@ Process& Simulation::World::start(Host::State& host, std::string name, const Pro
 void Simulation::World::turn(Process::State& process) {
   process.in_turn = program_runs = true;
   trace("turn", process.pid);
-  if (random.chance(options.faults.standstill)) now += random.between(Duration::zero(), options.standstill);
+  if (clock_random.chance(process.faults().clock_jump)) {
+    process.machine.clock_ahead += clock_random.between(-options.clock_jump, options.clock_jump);
+  }
+  if (random.chance(process.faults().standstill)) now += random.between(Duration::zero(), options.standstill);
   process.poller->turn();
   process.in_turn = program_runs = false;
   now += random.between(std::chrono::microseconds(1), std::chrono::microseconds(50));

@@ -18,6 +18,7 @@
 #include <snowfox/core/log.h>
 #include <snowfox/simulation/simulation.h>
 
+#include "disk.h"
 #include "kernel.h"
 #include "objects.h"
 #include "program_code.h"
@@ -36,6 +37,7 @@ class Simulation::World final : public FaultChooser {
 
   SimulationOptions options;
   Random random;
+  Random clock_random;  // the time of day's own, so that its jumps alone leave the rest of a run as it was
   TimePoint now{std::chrono::hours(1)};
   std::uint64_t hash = 0xcbf29ce484222325;
   std::uint64_t steps = 0;
@@ -85,19 +87,24 @@ class Simulation::World final : public FaultChooser {
 };
 
 struct Host::State {
-  State(Simulation::World& whole, std::string called, std::string address)
-      : world(whole), name(std::move(called)), ip(std::move(address)) {}
+  State(Host& itself, Simulation::World& whole, std::string called, std::string address)
+      : host(itself), world(whole), name(std::move(called)), ip(std::move(address)) {}
 
+  Host& host;
   Simulation::World& world;
   std::string name;
   std::string ip;
   std::map<std::string, std::weak_ptr<Listener>, std::less<>> listeners;  // a dead one: the file of a Unix socket
   std::map<std::string, Program, std::less<>> programs;
   std::uint16_t next_port = 40000;
+  Disk disk;
+  Duration clock_ahead{};  // of what the time of day would be
 };
 
 struct Process::State final : LogSink {
   State(Process& itself, Simulation::World& whole, Host& where, std::string called);
+
+  const Faults& faults() const noexcept { return own_faults ? *own_faults : world.options.faults; }
 
   void write(const LogRecord& record) noexcept override;
   /// The program is made and its loop set going.
@@ -122,6 +129,7 @@ struct Process::State final : LogSink {
   std::unique_ptr<LoopManager> loop;
   SimulatedPoller* poller = nullptr;  // the loop's
   std::shared_ptr<void> program;
+  std::optional<Faults> own_faults;
   std::optional<int> exit_code;
   bool dead = false;     // nothing that it does has an effect any more
   bool stopped = false;  // by SIGSTOP

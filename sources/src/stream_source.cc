@@ -165,6 +165,7 @@ void StreamSource::read() {
     unparsed_ = true;
     if (silence_) silence_->last_received = loop().poller().coarse_now();
   } else if (count == 0) {
+    channel_->set_peer_finished();
     close(buffer_.empty() ? Errc::EndOfStream : Errc::TruncatedFrame);
   } else if (count == -ENOTSOCK && socket_) {
     socket_ = false;

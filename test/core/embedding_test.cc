@@ -243,7 +243,9 @@ TEST_F(EmbeddingTest, EndsInOrderOnCleanExitThoughAConnectionIsOpen) {
   });
   connection.give([] { FAIL() << "the loop has ended"; });
   loop_->attach();
+  const TimePoint began = loop_->now();
   EXPECT_TRUE(ends());
+  EXPECT_LT(loop_->now() - began, loop_->options().flush_timeout) << "timers expire in the end, too";
   EXPECT_EQ(drain.flown, "the last answer");
   EXPECT_TRUE(connection.stopping);
   EXPECT_EQ(loop_->exit_code(), 0);
@@ -349,6 +351,20 @@ TEST_F(EmbeddingTest, WaitsOnTheProgramsLoopWithoutBeingAttached) {
   EXPECT_EQ(loop_->run(), 6);
   other.join();
   EXPECT_LE(loop_->counters().polls, 2U);
+}
+
+// Goal: libuv runs timers before it blocks. A time that comes in between, because the thread was not given the
+// processor, must still end the wait. Here another timer takes the processor's time, so that it comes then.
+TEST_F(EmbeddingTest, DoesNotSleepThroughATimeThatComesBeforeItBlocks) {
+  const TimePoint until = loop_->now() + 2ms;
+  const UvCall late(&uv_, [&] {
+    while (loop_->now() < until + 2ms) {
+    }
+    uv_update_time(&uv_);
+  });
+  loop_->poller().wait(until);
+  EXPECT_FALSE(timed_out_);
+  EXPECT_GE(loop_->now(), until);
 }
 
 }  // namespace

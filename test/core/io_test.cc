@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -211,6 +212,50 @@ TEST_F(IoTest, ReadsAndWritesWhatIsNoSocket) {
   EXPECT_EQ(io_.receive(from.get(), room), -ENOTSOCK);
   EXPECT_EQ(io_.write(to.get(), pieces), static_cast<ssize_t>(text.size()));
   EXPECT_EQ(io_.read(from.get(), room), static_cast<ssize_t>(text.size()));
+}
+
+TEST_F(IoTest, KeepsFiles) {
+  const std::string path = directory_ / "file";
+  EXPECT_EQ(io_.open(path, O_RDONLY), -ENOENT);
+  std::string text = "kept";
+  const std::array<iovec, 1> pieces{iovec{text.data(), text.size()}};
+  std::array<std::byte, 64> room{};
+  {
+    const Descriptor file(io_, io_.open(path, O_RDWR | O_CREAT | O_APPEND, 0600));
+    ASSERT_TRUE(file);
+    EXPECT_EQ(mode_of(path), 0600U);
+    EXPECT_FALSE(inherited(file.get()));
+    EXPECT_EQ(io_.write(file.get(), pieces), 4);
+    EXPECT_EQ(io_.write(file.get(), pieces), 4);
+    EXPECT_EQ(io_.sync(file.get()), 0);
+    EXPECT_TRUE(io_.status(file.get())->regular);
+    EXPECT_EQ(io_.status(file.get())->bytes, 8U);
+    EXPECT_EQ(io_.truncate(file.get(), 6), 0);
+    EXPECT_EQ(io_.status(file.get())->bytes, 6U);
+  }
+  EXPECT_EQ(io_.open(path, O_RDWR | O_CREAT | O_EXCL), -EEXIST);
+  EXPECT_EQ(io_.rename(path, directory_ / "renamed"), 0);
+  EXPECT_EQ(io_.rename(path, directory_ / "renamed"), -ENOENT);
+  const Descriptor file(io_, io_.open(directory_ / "renamed", O_RDONLY));
+  EXPECT_EQ(io_.read(file.get(), room), 6);
+  EXPECT_EQ(io_.read(file.get(), room), 0);
+
+  const Descriptor directory(io_, io_.open(directory_.path(), O_RDONLY | O_DIRECTORY));
+  EXPECT_EQ(io_.sync(directory.get()), 0);
+  EXPECT_FALSE(io_.status(directory.get())->regular);
+  std::vector<std::string> names{"of another time"};
+  EXPECT_EQ(io_.list(directory_.path(), names), 0);
+  EXPECT_THAT(names, testing::ElementsAre("renamed"));
+  EXPECT_EQ(io_.list(directory_ / "renamed", names), -ENOTDIR);
+  EXPECT_EQ(io_.list(path, names), -ENOENT);
+  EXPECT_EQ(io_.remove(directory_ / "renamed"), 0);
+  EXPECT_EQ(io_.remove(directory_ / "renamed"), -ENOENT);
+  EXPECT_EQ(io_.sync(-1), -EBADF);
+  EXPECT_EQ(io_.status(-1), std::nullopt);
+
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const Descriptor pipe(io_, io_.open(path, O_RDONLY));
+  EXPECT_FALSE(io_.status(pipe.get())->regular) << "opened though nobody writes to it";
 }
 
 TEST_F(IoTest, KnowsWhatHasNotArrived) {

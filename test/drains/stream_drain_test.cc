@@ -417,5 +417,45 @@ TEST_F(StreamDrainTest, IsFlushedAtTheEndOfTheProgram) {
   EXPECT_THAT(loop_.sink.lines, IsEmpty());
 }
 
+// Goal: over TCP what the kernel has taken may still be lost: if something lies unread when the program ends, the
+// connection is reset. The peer reads some and some, on a loop that has its time from the system as the kernel has.
+TEST_F(StreamDrainTest, HasArrivedOverTcpWhenTheProgramEnds) {
+  LoopManager loop(std::make_unique<UvPoller>(), io_, loop_.log);
+  const Descriptor listening = io_.listen(Address::parse("tcp:127.0.0.1:0"), {});
+  const Descriptor theirs = connect_to(io_.local_address(listening.get()), 4096);
+  std::string received;
+  class Reader final : public Timer {
+   public:
+    Reader(LoopManager& loop, int fd, std::string& into) : loop_(loop), fd_(fd), into_(into) { loop_.arm(*this, 1ms); }
+
+   private:
+    void expire() noexcept override {
+      into_ += receive_some(fd_, 20'000);
+      loop_.arm(*this, 1ms);
+    }
+    LoopManager& loop_;
+    int fd_;
+    std::string& into_;
+  };
+  const std::string answer = noise(1 << 20);
+  {
+    Address peer;
+    StreamDrain drain(loop, Channel::make(loop, Descriptor(io_, io_.accept(listening.get(), peer))));
+    ScriptedSource ending(loop);
+    const Reader reader(loop, theirs.get(), received);
+    send_some(theirs.get(), "never read");
+    ending.give([&] {
+      drain.enqueue(answer);
+      throw CleanExit();
+    });
+    EXPECT_EQ(loop.run(), 0);
+  }
+  EXPECT_THAT(loop_.sink.lines, IsEmpty());
+  EXPECT_GT(received.size(), 0U) << "it ended before the peer had read anything";
+  received += receive_some(theirs.get());
+  EXPECT_EQ(received.size(), answer.size());
+  EXPECT_TRUE(received == answer);
+}
+
 }  // namespace
 }  // namespace snowfox

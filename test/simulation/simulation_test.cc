@@ -39,6 +39,41 @@ TEST(SimulationTest, JumpsOverTimeInWhichNothingHappens) {
   EXPECT_LT(simulation.steps(), 100U);
 }
 
+TEST(SimulationTest, SetsTheTimeOfDayOfAHost) {
+  EchoWorld world({}, 2, 1);
+  const auto time_of = [](Process* process) { return process->loop().poller().wall_now(); };
+  Process* here = world.server;
+  Process* there = world.asking[0];
+  EXPECT_EQ(time_of(here), time_of(there));
+  const auto before = time_of(here);
+  const TimePoint began = world.simulation.now();
+  world.here.jump_clock(-24h);
+  EXPECT_EQ(time_of(here), before - 24h);
+  EXPECT_EQ(time_of(there), before);
+  world.here.jump_clock(25h);
+  EXPECT_EQ(time_of(here), before + 1h);
+  EXPECT_EQ(world.simulation.now(), began);
+
+  Faults faults;
+  faults.clock_jump = 1;
+  world.simulation.set_faults(faults);
+  world.simulation.run_for(1s);
+  EXPECT_NE(time_of(here) - time_of(there), 1h);
+}
+
+TEST(SimulationTest, LetsOneProcessHaveFaultsOfItsOwn) {
+  EchoWorld world({}, 2, 1000);
+  Faults faults;
+  faults.reset = 0.1;
+  world.asking[0]->set_faults(faults);
+  world.simulation.run_for(1min);
+  EXPECT_GT(world.asking[0]->program<EchoClient>().rejected(), 0);
+  EXPECT_EQ(world.asking[1]->program<EchoClient>().rejected(), 0);
+  world.asking[0]->reset_faults();
+  EXPECT_TRUE(world.simulation.run_until([&] { return world.clients_done(); }, 60s)) << world.simulation.description();
+  world.check_answers();
+}
+
 TEST(SimulationTest, RepeatsItselfWithTheSameSeed) {
   const auto hash = [](std::uint64_t seed) {
     EchoWorld world({.seed = seed, .faults = Faults::rough()}, 4, 20);

@@ -65,6 +65,15 @@ TEST(StormTest, LosesNothingWhereNothingComesInOnePiece) {
   EXPECT_TRUE(result) << result.message;
 }
 
+// Goal: nobody waits by the time of day. It jumps by hours, and nothing whatever happens earlier, later or otherwise.
+TEST(StormTest, IsTheSameWhateverTheTimeOfDay) {
+  Faults steady = Faults::rough();
+  steady.clock_jump = 0;
+  Faults jumping = steady;
+  jumping.clock_jump = 0.5;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) EXPECT_EQ(storm(seed, steady), storm(seed, jumping)) << seed;
+}
+
 TEST(StormTest, GetsOverFailuresInItsOwnCode) {
 #ifndef SNOWFOX_FAULT_POINTS
   GTEST_SKIP() << "built without fault points";

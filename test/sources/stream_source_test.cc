@@ -57,6 +57,18 @@ class StreamSourceTest : public testing::Test {
     drain_.reset();
     auto [ours, theirs] = make_socket_pair();
     theirs_ = std::move(theirs);
+    serve(std::move(ours), options, watermarks);
+  }
+  /// Over TCP, with a peer that takes only some thousand bytes before it reads.
+  void connect_tcp() {
+    source_.reset();
+    drain_.reset();
+    const Descriptor listening = io_.listen(Address::parse("tcp:127.0.0.1:0"), {});
+    theirs_ = connect_to(io_.local_address(listening.get()), 4096);
+    Address peer;
+    serve({io_, io_.accept(listening.get(), peer)});
+  }
+  void serve(Descriptor ours, const StreamOptions* options = nullptr, const Watermarks* watermarks = nullptr) {
     const auto channel = Channel::make(*loop_, Descriptor(io_, ours.release()));
     drain_ = std::make_unique<StreamDrain>(*loop_, channel, watermarks);
     source_ = std::make_unique<LineStream>(*loop_, channel, options);
@@ -284,6 +296,72 @@ TEST_F(StreamSourceTest, FlushesWhatIsPendingWhenItIsClosedInOrder) {
   EXPECT_THAT(source_->ends, ElementsAre(Errc::EndOfStream));
   EXPECT_EQ(receive_some(theirs_.get()), "goodbye");
   EXPECT_TRUE(at_end(theirs_.get()));
+}
+
+// Goal: closing a TCP connection while something lies unread resets it, and what the peer has not got yet is lost. So
+// the last answer is longer than the peer's window, and the peer goes on sending.
+TEST_F(StreamSourceTest, LosesNoAnswerToAPeerThatGoesOnSending) {
+  connect_tcp();
+  const std::string answer(1 << 20, 'a');
+  source_->on_line = [&](const std::string&) {
+    drain_->enqueue(answer);
+    source_->close(Errc::EndOfStream);
+  };
+  send_some(theirs_.get(), "quit\n" + std::string(100'000, 'x'));
+  std::string received;
+  for (int i = 0; i < 100'000 && !at_end(theirs_.get()); ++i) {
+    loop_.turn();
+    send_some(theirs_.get(), "more");
+    received += receive_some(theirs_.get(), 1000);
+  }
+  EXPECT_THAT(source_->ends, ElementsAre(Errc::EndOfStream));
+  EXPECT_EQ(received.size(), answer.size());
+  char byte = 0;
+  EXPECT_EQ(::recv(theirs_.get(), &byte, 1, MSG_DONTWAIT), 0) << "closed in order";
+  EXPECT_NE(drain_->id(), kNoDrain);
+  drain_->enqueue("after the end");
+  theirs_.reset();
+  loop_.turn();
+  EXPECT_EQ(drain_->id(), kNoDrain);
+  EXPECT_EQ(loop_.poller.watched(), 0U);
+  EXPECT_EQ(loop_->counters().dropped_bytes, 13U);
+}
+
+TEST_F(StreamSourceTest, WaitsNotForEverForAPeerThatDoesNotClose) {
+  source_->on_line = [&](const std::string&) {
+    drain_->enqueue("goodbye");
+    source_->close(Errc::EndOfStream);
+  };
+  send("quit\nnot heard");
+  EXPECT_EQ(receive_some(theirs_.get()), "goodbye");
+  loop_.pass(StreamDrain::kLinger - 1ms);
+  send("still there");
+  EXPECT_NE(drain_->id(), kNoDrain);
+  loop_.pass(2ms);
+  EXPECT_EQ(drain_->id(), kNoDrain);
+  EXPECT_EQ(send_some(theirs_.get(), "too late"), 0U);
+}
+
+TEST_F(StreamSourceTest, WaitsLongerForAPeerThatStillTakesItsLastAnswer) {
+  connect_tcp();
+  source_->on_line = [&](const std::string&) {
+    drain_->enqueue(std::string(1 << 20, 'a'));
+    source_->close(Errc::EndOfStream);
+  };
+  send("quit\n");
+  std::size_t received = 0;
+  for (int i = 0; i < 1000 && !drain_->empty(); ++i) {
+    received += receive_some(theirs_.get(), 1000).size();
+    loop_.turn();
+  }
+  for (int i = 0; i < 4; ++i) {
+    received += receive_some(theirs_.get(), 50'000).size();
+    loop_.pass(StreamDrain::kLinger);
+    EXPECT_NE(drain_->id(), kNoDrain);
+  }
+  loop_.pass(2 * StreamDrain::kLinger);
+  EXPECT_EQ(drain_->id(), kNoDrain) << "it takes no more";
+  EXPECT_LT(received, 1U << 20);
 }
 
 TEST_F(StreamSourceTest, MayBeClosedWhileItIsPaused) {

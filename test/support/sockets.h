@@ -25,9 +25,11 @@ inline std::pair<Descriptor, Descriptor> make_socket_pair() {
   return {Descriptor(Io::system(), fds[0]), Descriptor(Io::system(), fds[1])};
 }
 
-/// A connected socket, for the side of a connection that is no loop. It blocks in connecting and in nothing else.
-inline Descriptor connect_to(const Address& address) {
+/// A connected socket, for the side of a connection that is no loop. It blocks in connecting and in nothing else. If
+/// `receive_buffer` is not 0, no more than about twice so many bytes wait to be read from it.
+inline Descriptor connect_to(const Address& address, int receive_buffer = 0) {
   Descriptor socket(Io::system(), ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (receive_buffer != 0) setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
   if (!socket || ::connect(socket.get(), address.data(), address.size()) != 0) {
     throw std::system_error(errno, std::system_category(), "connect to " + address.str());
   }

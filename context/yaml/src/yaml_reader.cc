@@ -1,15 +1,13 @@
 #include <snowfox/context/yaml_reader.h>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include <snowfox/context/content_hash.h>
@@ -40,37 +38,34 @@ namespace {
 std::string why(int error) { return std::system_category().message(error); }
 
 /// The YAML files of a directory, by name; nothing if it is none.
-std::optional<std::vector<std::string>> files_in(const std::string& directory) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(directory.c_str()), ::closedir);
-  if (opened == nullptr) {
-    if (errno == ENOTDIR) return std::nullopt;
-    refuse(directory, "cannot be read: " + why(errno));
-  }
+std::optional<std::vector<std::string>> files_in(const std::string& directory, Io& io) {
+  std::vector<std::string> names;
+  const int status = io.list(directory, names);
+  if (status == -ENOTDIR) return std::nullopt;
+  if (status < 0) refuse(directory, "cannot be read: " + why(-status));
   std::vector<std::string> files;
-  while (const dirent* entry = ::readdir(opened.get())) {
-    const std::string_view name = entry->d_name;
+  for (const std::string& name : names) {
     if (name.starts_with('.') || !(name.ends_with(".yaml") || name.ends_with(".yml"))) continue;
-    files.push_back(directory + (directory.ends_with('/') ? "" : "/") + std::string(name));
+    files.push_back(directory + (directory.ends_with('/') ? "" : "/") + name);
   }
   if (files.empty()) refuse(directory, "no *.yaml or *.yml file in this directory");
   std::sort(files.begin(), files.end());
   return files;
 }
 
-std::string content_of(const std::string& path, std::size_t most, std::size_t all) {
-  // Not to be held up by a pipe that nobody writes to.
-  const Descriptor file(Io::system(), ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0) refuse(path, "cannot be read: " + why(errno));
-  if (!S_ISREG(status.st_mode)) refuse(path, "cannot be read: not a regular file");
+std::string content_of(const std::string& path, std::size_t most, std::size_t all, Io& io) {
+  const int fd = io.open(path, O_RDONLY);
+  if (fd < 0) refuse(path, "cannot be read: " + why(-fd));
+  const Descriptor file(io, fd);
+  if (!io.status(fd).value_or(FileStatus()).regular) refuse(path, "cannot be read: not a regular file");
   std::string content;
   for (;;) {
     // The size may change meanwhile, and that of some files is told as 0.
     const std::size_t read = content.size();
     content.resize(read + 65536);
-    const ssize_t count = ::read(file.get(), content.data() + read, 65536);
-    if (count < 0 && errno != EINTR) refuse(path, "cannot be read: " + why(errno));
-    content.resize(read + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    const ssize_t count = io.read(fd, std::as_writable_bytes(std::span(content).subspan(read)));
+    if (count < 0) refuse(path, "cannot be read: " + why(static_cast<int>(-count)));
+    content.resize(read + static_cast<std::size_t>(count));
     if (content.size() > most) refuse(path, fmt::format("too large: the limit is {} bytes", all));
     if (count == 0) return content;
   }
@@ -167,9 +162,9 @@ YamlReader YamlReader::parse(std::string_view text, const std::string& name, con
   return YamlReader(std::move(document));
 }
 
-YamlReader YamlReader::open(const std::string& path, const YamlOptions& options) {
-  const auto files = files_in(path);
-  if (!files) return parse(content_of(path, options.max_bytes, options.max_bytes), path, options);
+YamlReader YamlReader::open(const std::string& path, const YamlOptions& options, Io& io) {
+  const auto files = files_in(path, io);
+  if (!files) return parse(content_of(path, options.max_bytes, options.max_bytes, io), path, options);
 
   auto document = std::make_unique<Document>(options);
   Merger merger(document->yaml, document->problems);
@@ -177,7 +172,7 @@ YamlReader YamlReader::open(const std::string& path, const YamlOptions& options)
   bool usable = true;
   for (const std::string& name : *files) {
     const std::uint32_t file = document->problems.add_file(name);
-    const std::string content = content_of(name, options.max_bytes - document->bytes, options.max_bytes);
+    const std::string content = content_of(name, options.max_bytes - document->bytes, options.max_bytes, io);
     document->bytes += content.size();
     document->hash.add(name.substr(name.rfind('/') + 1)).add(content);
     document->yaml.root = nullptr;

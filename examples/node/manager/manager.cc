@@ -76,7 +76,7 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
                          }}),
       api_(loop, *this),
       reload_(
-          statics_, [this] { return load_yaml<Configuration>(options_.configuration); },
+          statics_, [this] { return load_yaml<Configuration>(options_.configuration, {}, loop_.io()); },
           [this](const Configuration& configuration, DynamicScopeBuilder& scope) { build(configuration, scope); }) {
   statics_.set_log_sink(log_sink, options_.log.format.value_or(LogFormat::Text));
   start(std::move(listener))

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 
 #include <chrono>
 #include <concepts>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <optional>

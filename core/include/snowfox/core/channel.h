@@ -45,6 +45,10 @@ class Channel final : public PollTarget {
   bool watch_read(bool watch) noexcept { return set(watch, want_write_); }
   bool watch_write(bool watch) noexcept { return set(want_read_, watch); }
 
+  /// The peer has said that it sends nothing more.
+  void set_peer_finished() noexcept { peer_finished_ = true; }
+  bool peer_finished() const noexcept { return peer_finished_; }
+
   /// Writing has failed: ends the source that reads from the same descriptor.
   void fail_source(std::error_code error) noexcept;
 
@@ -73,6 +77,7 @@ class Channel final : public PollTarget {
   std::shared_ptr<ConnectionCount> count_;
   bool want_read_ = false;
   bool want_write_ = false;
+  bool peer_finished_ = false;
 };
 
 using ChannelRef = std::shared_ptr<Channel>;

@@ -76,7 +76,7 @@ class EventDrain : public ListNode<EventDrain> {
   const Watermarks& watermarks() const noexcept { return *watermarks_; }
 
   /// Nothing more will be enqueued but what a DrainLease promises: the loop removes the drain when it is empty and no
-  /// lease is out.
+  /// lease is out. A drain whose descriptor must stay open longer, so that nothing is lost, stays with it.
   void close_when_empty() noexcept;
 
  protected:
@@ -100,6 +100,8 @@ class EventDrain : public ListNode<EventDrain> {
   friend class DrainLease;
   friend class LoopManager;
 
+  /// It is to close when empty, and is. True if it may be removed now; otherwise it removes itself later.
+  virtual bool may_go() noexcept { return true; }
   /// Its descriptor can be written: by default flushed at the end of the turn.
   virtual void on_writable() noexcept;
   /// Nothing will be asked of it any more: it is to let go of what it watches.

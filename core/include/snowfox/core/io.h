@@ -1,14 +1,17 @@
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <snowfox/core/address.h>
 
@@ -52,6 +55,12 @@ struct ListenOptions {
   bool reuse_port = false;  ///< SO_REUSEPORT: several processes share one TCP address
 };
 
+/// What an open file is.
+struct FileStatus {
+  bool regular = false;  ///< no directory, pipe or device
+  std::uint64_t bytes = 0;
+};
+
 /// The system calls of sources and drains, so that a simulated world can answer them instead. All are non-blocking; all
 /// descriptors are made close-on-exec. Those that return a count or descriptor return a negative errno on failure, and
 /// never -EINTR.
@@ -93,6 +102,26 @@ class Io {
   virtual std::optional<Address> peer_address(int fd) noexcept = 0;
   /// Of a connected Unix socket; nothing for TCP.
   virtual std::optional<PeerCredentials> peer_credentials(int fd) = 0;
+
+  // --- files: the system's, unless this is a world that has its own. These may wait for the disk. Those that return an
+  // int return 0, or a negative errno on failure ---
+
+  /// What open(2) opens, with its `flags` and, for a new file, `mode`: for read() and write(). It is close-on-exec, is
+  /// not held up by a pipe that nobody writes to, and becomes no controlling terminal. A negative errno on failure.
+  virtual int open(const std::string& path, int flags, mode_t mode = 0644);
+  /// Nothing if the system does not tell.
+  virtual std::optional<FileStatus> status(int fd);
+  /// When it returns, what was written to the file will be there even if the power fails; of a directory: which files
+  /// it has, and under which names. After a failure what was written since the last success may be lost, even if a
+  /// later call succeeds.
+  virtual int sync(int fd);
+  /// What is beyond so many bytes is gone.
+  virtual int truncate(int fd, std::uint64_t bytes);
+  /// At no moment is there no `to`, if there was one.
+  virtual int rename(const std::string& from, const std::string& to);
+  virtual int remove(const std::string& path);
+  /// The names in `directory`, in no order, but for `.` and `..`; -ENOTDIR if it is a file.
+  virtual int list(const std::string& directory, std::vector<std::string>& names);
 
   // --- signals and processes: the system's, unless this is a world that has its own ---
 

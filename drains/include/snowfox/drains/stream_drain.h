@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,8 +17,15 @@ namespace snowfox {
 /// and when the kernel takes less, again as soon as it can. If writing fails, the peer takes nothing for the stall
 /// timeout, or the hard limit is passed, the drain is removed and the source on the same channel closed with that
 /// error.
+///
+/// Closing a connection while something that the peer has sent lies unread, or comes later, resets it, and the peer may
+/// lose what it has not read. So a drain that closes when empty, and whose peer has not finished, first says that
+/// nothing more comes, and then reads and forgets what the peer sends until that closes its side, too. It does so for
+/// kLinger, and as long again as the peer keeps taking what was written.
 class StreamDrain : public EventDrain {
  public:
+  static constexpr Duration kLinger = std::chrono::seconds(5);
+
   /// `channel`'s descriptor must be non-blocking unless it is a socket. It may still be connecting.
   StreamDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks = nullptr);
   ~StreamDrain() override;
@@ -41,8 +49,10 @@ class StreamDrain : public EventDrain {
  private:
   void on_removed() noexcept override;
   void fail(std::error_code error) noexcept override;
+  bool may_go() noexcept override;
 
   struct Stall;
+  class Linger;
   bool refuses(std::size_t bytes) noexcept;
   Buffer& room_for(std::size_t bytes);
   Buffer& append_buffer(std::size_t bytes);
@@ -53,6 +63,7 @@ class StreamDrain : public EventDrain {
   Buffer* first_ = nullptr;
   Buffer* last_ = nullptr;
   std::unique_ptr<Stall> stall_;  // only if the peer has ever been slow
+  SourceId linger_ = kNoSource;  // what reads while it lingers
   bool overflown_ = false;
   bool socket_ = true;  // until it says that it is none
 };

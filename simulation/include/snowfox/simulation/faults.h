@@ -16,8 +16,12 @@ struct Faults {
   double watch = 0;            ///< a descriptor cannot be watched, or not for what is asked: ENOMEM
   double signals = 0;          ///< EMFILE when signals are taken
   double launch = 0;           ///< EAGAIN, ENOMEM, EMFILE when a child is started
+  double open = 0;             ///< EMFILE, ENFILE, EIO when a file or directory is opened
+  double no_space = 0;         ///< ENOSPC, EIO when a file is written, cut or renamed
+  double sync = 0;             ///< EIO, ENOSPC when it is synced: some of what was written since the last time is lost
   double early_wake = 0;       ///< a wait ends though nothing has happened, as one that is interrupted (EINTR) does
   double standstill = 0;       ///< before a turn the process gets no processor for up to SimulationOptions::standstill
+  double clock_jump = 0;       ///< before a turn the host's time of day jumps, by up to SimulationOptions::clock_jump
   double slow_link = 0;        ///< a new connection passes on few bytes at a time
   double allocation = 0;       ///< std::bad_alloc, if the program includes failing_allocations.h
   double fault_point = 0;      ///< a fault point of the library's own code (see fault_point.h)
@@ -38,8 +42,12 @@ struct Faults {
             .watch = 0.001,
             .signals = 0,
             .launch = 0.05,
+            .open = 0.01,
+            .no_space = 0.01,
+            .sync = 0.01,
             .early_wake = 0.05,
             .standstill = 0.001,
+            .clock_jump = 0.01,
             .slow_link = 0.1,
             .allocation = 0,
             .fault_point = 0};
@@ -48,6 +56,7 @@ struct Faults {
   static Faults choppy() noexcept {
     Faults faults = rough();
     faults.reset = faults.accept = faults.connect = faults.listen = faults.watch = faults.launch = 0;
+    faults.open = faults.no_space = faults.sync = 0;
     return faults;
   }
 };

@@ -14,6 +14,7 @@
 #include <snowfox/core/io.h>
 #include <snowfox/core/log.h>
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/simulation/faults.h>
 
 namespace snowfox::simulation {
 
@@ -23,7 +24,7 @@ class Process;
 /// throws ends the process with exit code 1.
 using Program = std::function<std::shared_ptr<void>(Process&)>;
 
-/// A simulated machine: an address, Unix sockets by their paths, processes.
+/// A simulated machine: an address, Unix sockets by their paths, files, processes.
 class Host {
  public:
   Host(const Host&) = delete;
@@ -38,7 +39,18 @@ class Host {
   /// What ProcessSource starts when it is asked to execute `file`.
   void install(std::string file, Program program);
 
-  /// The power goes: all processes are gone without a word, and those they talked with are told nothing either.
+  /// Puts a file there, synced, as an administrator does. Its path begins with a slash; its directory need not be
+  /// there.
+  void write_file(const std::string& path, std::string_view content);
+  /// What processes would read; nothing if there is no such file.
+  std::optional<std::string> read_file(const std::string& path) const;
+
+  /// Sets its time of day forwards or back, as an administrator does, or NTP: what Poller::wall_now() says. No other
+  /// clock jumps.
+  void jump_clock(Duration by) noexcept;
+
+  /// The power goes: all processes are gone without a word, and those they talked with are told nothing either. Of what
+  /// was written to files and not synced some is lost.
   void power_off();
 
   struct State;
@@ -86,6 +98,12 @@ class Process {
   bool said(std::string_view text) const;
   /// It has at most so many descriptors from now on: beyond, EMFILE. 0: no limit.
   void limit_descriptors(std::size_t most) noexcept;
+
+  /// What may go wrong with it, in place of what may with all (Simulation::set_faults); but slow links and the fault
+  /// points of the library go by that.
+  void set_faults(const Faults& faults) noexcept;
+  /// The same as with all others again.
+  void reset_faults() noexcept;
 
   /// Sends a signal, from outside. Without a SignalSource for it the process ends, as by default.
   void signal(int signal);

@@ -28,6 +28,8 @@ struct SimulationOptions {
   Duration most_local_latency = std::chrono::microseconds(50);
   /// The longest that Faults::standstill lasts.
   Duration standstill = std::chrono::seconds(3);
+  /// The farthest that Faults::clock_jump sets a host's time of day forwards or back.
+  Duration clock_jump = std::chrono::hours(48);
   /// What fits between the two ends of a connection, in bytes; each direction draws its own.
   std::size_t least_socket_buffer = 2U << 10;
   std::size_t most_socket_buffer = 256U << 10;
@@ -82,7 +84,8 @@ class Simulation {
   /// Steps for so much virtual time.
   void run_for(Duration time);
 
-  /// From now on. With Faults::none() a run is brought to its end: all that was begun must settle then.
+  /// From now on, of all processes that have none of their own. With Faults::none() a run is brought to its end: all
+  /// that was begun must settle then.
   void set_faults(const Faults& faults) noexcept;
   const Faults& faults() const noexcept;
   /// Nothing gets through between the two until heal(), nor is anything lost; who waits too long gives up by himself.

@@ -38,7 +38,7 @@ class StreamSource : public EventSource {
   std::string name() const override;
 
   /// Ends the connection as if `reason` had happened to it; what its drain still has is dropped unless `reason` is
-  /// Errc::EndOfStream. Nothing more is parsed.
+  /// Errc::EndOfStream: then the peer gets it, whatever it goes on sending (see StreamDrain). Nothing more is parsed.
   void close(std::error_code reason) noexcept;
   bool open() const noexcept { return !reason_; }
 

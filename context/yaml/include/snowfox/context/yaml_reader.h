@@ -13,6 +13,7 @@
 #include <snowfox/context/yaml_forms.h>
 #include <snowfox/context/yaml_mapping.h>
 #include <snowfox/context/yaml_value.h>
+#include <snowfox/core/io.h>
 
 namespace snowfox {
 
@@ -40,7 +41,7 @@ class YamlReader {
   /// A file, or a directory: then all files *.yaml and *.yml in it, in the order of their names, as if they were one.
   /// Lists of the outermost mapping are joined, mappings there are merged; anything else may be given by one file only.
   /// Throws ConfigurationError if there is nothing to be read, or it is no YAML.
-  static YamlReader open(const std::string& path, const YamlOptions& options = {});
+  static YamlReader open(const std::string& path, const YamlOptions& options = {}, Io& io = Io::system());
   /// `text`, which errors call `name`. Throws ConfigurationError if it is no YAML.
   static YamlReader parse(std::string_view text, const std::string& name, const YamlOptions& options = {});
   ~YamlReader();
@@ -74,8 +75,9 @@ class YamlReader {
 
 /// What Reload loads: the configuration at `path`. Throws ConfigurationError.
 template <typename Configuration>
-LoadedConfiguration<Configuration> load_yaml(const std::string& path, const YamlOptions& options = {}) {
-  const YamlReader reader = YamlReader::open(path, options);
+LoadedConfiguration<Configuration> load_yaml(const std::string& path, const YamlOptions& options = {},
+                                             Io& io = Io::system()) {
+  const YamlReader reader = YamlReader::open(path, options, io);
   return {reader.read<Configuration>(), reader.metadata()};
 }
 
