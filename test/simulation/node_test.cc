@@ -3,8 +3,7 @@
 
 #include <fstream>
 
-#include <snowfox/sources/scheduler_source.h>
-
+#include <snowfox/simulation/failing_allocations.h>
 #include <snowfox/simulation/seeds.h>
 #include <snowfox/simulation/simulation.h>
 #include "client/node_client.h"
@@ -64,43 +63,63 @@ struct ManagerProgram {
   Manager manager;
 };
 
-/// Asks for the status again and again; each request ends once, with an answer or an error.
+/// Asks for the status again and again; each request ends once, with an answer or an error. Trying again needs no
+/// memory.
 struct ClientProgram {
   ClientProgram(Process& process, int requests)
-      : left(requests),
-        scheduler(process.loop()),
+      : loop(process.loop()),
+        left(requests),
+        again_soon(*this),
         signals(process.loop(), {SIGTERM}, [&process](int) { process.loop().stop(); }),
         client(process.loop(), RunDirectory(std::string(kRunDirectory)).public_socket(), 1min,
                [this](std::error_code) { again(); }) {
     connect();
   }
-  void connect() {
+  struct Again final : Timer {
+    explicit Again(ClientProgram& whose) : program(whose) {}
+    void expire() noexcept override { program.connect(); }
+    ClientProgram& program;
+  };
+
+  void connect() noexcept try {
     connecting = client.connect().then([this] { ask(); }).otherwise([this](const std::exception_ptr&) { again(); });
+  } catch (const std::exception&) {
+    again();
   }
-  void again() {
-    scheduler.after(200ms, [this] { connect(); });
-  }
-  void ask() {
+  void again() noexcept { loop.arm(again_soon, 200ms); }
+  void ask() noexcept {
     while (client.connected() && left > 0 && pending < 4) {
       --left;
       ++pending;
-      client.ask({.details = left % 2 == 0})
-          .then([this](const NodeClient::Message& answer) { answered += answer.has_node_info_response() ? 1 : 0; })
-          .otherwise([this](const std::exception_ptr&) { ++rejected; })
-          .then([this] {
-            --pending;
-            ask();
-          })
-          .detach();
+      try {
+        client.ask({.details = left % 2 == 0})
+            .then([this](const NodeClient::Message& answer) { answered += answer.has_node_info_response() ? 1 : 0; })
+            .otherwise([this](const std::exception_ptr&) { ++rejected; })
+            .then([this] {
+              --pending;
+              ask();
+            })
+            .detach();
+      } catch (const std::exception&) {
+        ++rejected;
+        --pending;
+      }
     }
+  }
+  /// To be called from outside.
+  void ask_more(int requests) noexcept {
+    left += requests;
+    again();
+    loop.poller().wake();
   }
   bool done() const noexcept { return left == 0 && pending == 0; }
 
+  LoopManager& loop;
   int left;
   int pending = 0;
   int answered = 0;
   int rejected = 0;
-  SchedulerSource scheduler;
+  Again again_soon;
   SignalSource signals;
   Promise<void> connecting;
   NodeClient client;
@@ -110,10 +129,14 @@ struct NodeWorld {
   explicit NodeWorld(std::uint64_t seed, const std::string& file)
       : configuration(file), world({.seed = seed}), machine(world.add_host("machine")) {
     configure(0);
-    machine.install("/usr/bin/snow-fox-spawner",
-                    [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
-    machine.install("/usr/bin/snow-fox-manager",
-                    [file](Process& process) { return std::make_shared<ManagerProgram>(process, file); });
+    machine.install("/usr/bin/snow-fox-spawner", [this](Process& process) {
+      spawner = &process;
+      return std::make_shared<SpawnerProgram>(process);
+    });
+    machine.install("/usr/bin/snow-fox-manager", [this, file](Process& process) {
+      manager = &process;
+      return std::make_shared<ManagerProgram>(process, file);
+    });
   }
   /// Every third does not hold.
   void configure(int number) const {
@@ -133,6 +156,8 @@ struct NodeWorld {
   simulation::Simulation world;
   simulation::Host& machine;
   Process* daemon = nullptr;
+  Process* manager = nullptr;
+  Process* spawner = nullptr;
 };
 
 std::uint64_t weather(std::uint64_t seed, const std::string& file) {
@@ -177,6 +202,60 @@ TEST(NodeSimulationTest, AnswersAllAndEndsInOrder) {
   const auto result =
       simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, directory / "node.yaml"); });
   EXPECT_TRUE(result) << result.message;
+}
+
+/// Two requests, a reload that holds and one that does not, two requests, the end: with the k-th allocation failing of
+/// the process that `side` picks. If that costs the connection between two of the node's own processes, the node ends,
+/// in order. True if the process has no allocation so late.
+bool without_memory(std::uint64_t k, const std::string& file, Process& (*side)(NodeWorld&, Process& client)) {
+  NodeWorld node(7, file);
+  auto& world = node.world;
+  node.start();
+  Process& client =
+      node.machine.start("client", [](Process& process) { return std::make_shared<ClientProgram>(process, 2); });
+  Process& hit = side(node, client);
+  const std::uint64_t before = hit.allocations();
+  hit.fail_allocation(k);
+  const auto& told = client.program<ClientProgram>();
+  const auto answered = [&] { return told.done() || (!node.daemon->running() && told.pending == 0); };
+  require(world.run_until(answered, 10min), "not all is answered\n" + world.description());
+  for (int i = 1; i <= 2; ++i) {
+    node.configure(i);
+    node.daemon->signal(SIGHUP);
+    world.run_for(100ms);
+  }
+  client.program<ClientProgram>().ask_more(2);
+  require(world.run_until(answered, 10min), "not all is answered again\n" + world.description());
+  require(told.answered + told.rejected + told.left == 4, "an answer is missing\n" + world.description());
+  const bool unharmed = node.daemon->running();
+  for (Process* process : {node.daemon, node.manager, node.spawner, &client}) {
+    if (process == node.daemon || process == &client) process->signal(SIGTERM);
+    require(world.run_until([&] { return !process->running(); }, 1min),
+            process->name() + " does not end\n" + world.description());
+    const int code = process->exit_code().value_or(-1);
+    require(code == 0 || (!unharmed && code == 1), process->name() + " did not end in order\n" + world.description());
+  }
+  return hit.allocations() - before <= k;
+}
+
+void sweep(Process& (*side)(NodeWorld&, Process& client)) {
+  const TemporaryDirectory directory;
+  std::uint64_t k = 0;
+  bool clean = false;
+  for (; !clean; ++k) {
+    ASSERT_NO_THROW(clean = without_memory(k, directory / "node.yaml", side)) << "allocation " << k;
+  }
+  EXPECT_GT(k, 8U);
+}
+
+TEST(NodeSweepTest, TheManagerGetsOverWantOfMemory) {
+  sweep([](NodeWorld& node, Process&) -> Process& { return *node.manager; });
+}
+TEST(NodeSweepTest, TheSpawnerGetsOverWantOfMemory) {
+  sweep([](NodeWorld& node, Process&) -> Process& { return *node.spawner; });
+}
+TEST(NodeSweepTest, TheClientGetsOverWantOfMemory) {
+  sweep([](NodeWorld&, Process& client) -> Process& { return client; });
 }
 
 }  // namespace
