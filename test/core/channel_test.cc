@@ -90,11 +90,13 @@ TEST_F(ChannelTest, GivesItsDescriptorUpWithoutClosingIt) {
   EXPECT_FALSE(closed());
 }
 
-TEST_F(ChannelTest, ClosesADescriptorThatCannotBeWatched) {
+// Goal: who must undo what the descriptor stands for, such as a child, still has it.
+TEST_F(ChannelTest, LeavesADescriptorThatCannotBeWatched) {
   auto [ours, theirs] = make_socket_pair();
   loop_.poller.refuse_watch(ENOSPC);
   EXPECT_THROW(Channel::make(*loop_, std::move(ours)), std::system_error);
-  EXPECT_TRUE(at_end(theirs.get()));
+  EXPECT_TRUE(ours);
+  EXPECT_FALSE(at_end(theirs.get()));
 }
 
 TEST_F(ChannelTest, IsCountedAsLongAsItIsOpen) {

@@ -39,7 +39,7 @@ TEST_F(PromiseEventsTest, RejectsWhenItIsHandled) {
   const auto done = keeper.keep<void>(id).otherwise([&](const std::exception_ptr& seen) { error = seen; });
   loop.dispatch(std::make_unique<PromiseReject>(keeper, id, Errc::EndOfStream));
   turn();
-  EXPECT_EQ(thrown_code(error), Errc::EndOfStream);
+  EXPECT_EQ(code_of(error), Errc::EndOfStream);
 }
 
 TEST_F(PromiseEventsTest, IsReportedWithItsIdIfTheTypesDiffer) {

@@ -66,7 +66,7 @@ TEST_F(PromiseKeeperTest, RejectsThePromiseKeptUnderAnId) {
   Outcome<int> answer(keeper.keep<int>(id));
   EXPECT_TRUE(keeper.reject(id, Errc::EndOfStream));
   turn();
-  EXPECT_EQ(thrown_code(answer.error), Errc::EndOfStream);
+  EXPECT_EQ(code_of(answer.error), Errc::EndOfStream);
   EXPECT_THAT(describe(answer.error), HasSubstr("client-7/42"));
   EXPECT_EQ(keeper.counters().rejected, 1);
 }
@@ -85,7 +85,7 @@ TEST_F(PromiseKeeperTest, RefusesAValueOfAnotherTypeAndKeepsThePromise) {
   PromiseKeeper keeper(loop);
   Outcome<int> answer(keeper.keep<int>(id));
   const auto error = thrown_by([&] { keeper.fulfill(id, std::string("five")); });
-  EXPECT_EQ(thrown_code(error), Errc::TypeMismatch);
+  EXPECT_EQ(code_of(error), Errc::TypeMismatch);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
   EXPECT_THAT(describe(error), HasSubstr("int"));
   EXPECT_THAT(describe(error), HasSubstr("string"));
@@ -98,7 +98,7 @@ TEST_F(PromiseKeeperTest, RefusesASecondPromiseUnderAnId) {
   PromiseKeeper keeper(loop);
   Outcome<int> answer(keeper.keep<int>(id));
   const auto error = thrown_by([&] { keeper.keep<int>(id).detach(); });
-  EXPECT_EQ(thrown_code(error), Errc::DuplicateId);
+  EXPECT_EQ(code_of(error), Errc::DuplicateId);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
   EXPECT_TRUE(keeper.fulfill(id, 5));
   turn();
@@ -107,14 +107,14 @@ TEST_F(PromiseKeeperTest, RefusesASecondPromiseUnderAnId) {
 
 TEST_F(PromiseKeeperTest, RefusesAPromiseWithoutAnId) {
   PromiseKeeper keeper(loop);
-  EXPECT_EQ(thrown_code(thrown_by([&] { keeper.keep<int>(CorrelationId()).detach(); })), std::errc::invalid_argument);
+  EXPECT_EQ(code_of(thrown_by([&] { keeper.keep<int>(CorrelationId()).detach(); })), std::errc::invalid_argument);
 }
 
 TEST_F(PromiseKeeperTest, RefusesMoreThanItsLimitUntilOneIsSettled) {
   PromiseKeeper keeper(loop, {.max_kept = 1});
   Outcome<int> answer(keeper.keep<int>(id));
   const CorrelationId second("client-7/43");
-  EXPECT_EQ(thrown_code(thrown_by([&] { keeper.keep<int>(second).detach(); })), Errc::LimitReached);
+  EXPECT_EQ(code_of(thrown_by([&] { keeper.keep<int>(second).detach(); })), Errc::LimitReached);
   keeper.fulfill(id, 5);
   EXPECT_NO_THROW(keeper.keep<int>(second).detach());
 }
@@ -127,7 +127,7 @@ TEST_F(PromiseKeeperTest, RejectsAtTheDeadlineAndSaysHowLongItWaited) {
   pass(1499ms);
   EXPECT_FALSE(answer.done.settled());
   pass(2ms);
-  EXPECT_EQ(thrown_code(answer.error), Errc::DeadlineExceeded);
+  EXPECT_EQ(code_of(answer.error), Errc::DeadlineExceeded);
   EXPECT_THAT(describe(answer.error), HasSubstr("client-7/42"));
   EXPECT_THAT(describe(answer.error), HasSubstr("1.5 s"));
   EXPECT_EQ(keeper.counters().timed_out, 1);
@@ -140,7 +140,7 @@ TEST_F(PromiseKeeperTest, GivesADeadlineToAPromiseThatHasNone) {
   PromiseKeeper keeper(loop, {.default_deadline = 2s});
   Outcome<int> answer(keeper.keep<int>(id));
   pass(3s);
-  EXPECT_EQ(thrown_code(answer.error), Errc::DeadlineExceeded);
+  EXPECT_EQ(code_of(answer.error), Errc::DeadlineExceeded);
 }
 
 TEST_F(PromiseKeeperTest, WaitsForEverOnlyIfAskedTo) {
@@ -181,8 +181,8 @@ TEST_F(PromiseKeeperTest, RejectsAllWhenItIsDestroyed) {
   Outcome<std::string> other(keeper->keep<std::string>(CorrelationId("client-7/43"), kNoDeadline));
   keeper.reset();
   turn();
-  EXPECT_EQ(thrown_code(one.error), Errc::ShuttingDown);
-  EXPECT_EQ(thrown_code(other.error), Errc::ShuttingDown);
+  EXPECT_EQ(code_of(one.error), Errc::ShuttingDown);
+  EXPECT_EQ(code_of(other.error), Errc::ShuttingDown);
   EXPECT_THAT(describe(other.error), HasSubstr("client-7/43"));
 }
 
@@ -191,7 +191,7 @@ TEST_F(PromiseKeeperTest, RejectsAllWhenTheLoopEndsAndTheirContinuationsRun) {
   Outcome<int> answer(keeper.keep<int>(id, kNoDeadline));
   loop.stop();
   loop.run();
-  EXPECT_EQ(thrown_code(answer.error), Errc::ShuttingDown);
+  EXPECT_EQ(code_of(answer.error), Errc::ShuttingDown);
   EXPECT_EQ(keeper.size(), 0);
 }
 

@@ -93,7 +93,7 @@ TEST_F(PromiseTest, LetsARejectionPassToTheFirstThatHandlesIt) {
 TEST_F(PromiseTest, GoesOnWithWhatOtherwiseReturns) {
   int seen = 0;
   const auto done = rejected<int>(loop, Errc::IdleTimeout)
-                        .otherwise([](const std::exception_ptr& error) { return thrown_code(error).value(); })
+                        .otherwise([](const std::exception_ptr& error) { return code_of(error).value(); })
                         .then([&](int value) { seen = value; });
   turn();
   EXPECT_EQ(seen, static_cast<int>(Errc::IdleTimeout));
@@ -373,9 +373,9 @@ TEST_F(PromiseTest, ThrowsAtASecondSettlingAndNamesTheId) {
   auto [promise, resolver] = make_promise<int>(loop, CorrelationId("client-7/42"));
   resolver.resolve(1);
   const auto error = thrown_by([&resolver = resolver] { resolver.resolve(2); });
-  EXPECT_EQ(thrown_code(error), Errc::AlreadySettled);
+  EXPECT_EQ(code_of(error), Errc::AlreadySettled);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
-  EXPECT_EQ(thrown_code(thrown_by([&resolver = resolver] { resolver.reject(Errc::IdleTimeout); })), Errc::AlreadySettled);
+  EXPECT_EQ(code_of(thrown_by([&resolver = resolver] { resolver.reject(Errc::IdleTimeout); })), Errc::AlreadySettled);
 }
 
 TEST_F(PromiseTest, ThrowsAtASecondSettlingThoughNobodyWaits) {
@@ -383,7 +383,7 @@ TEST_F(PromiseTest, ThrowsAtASecondSettlingThoughNobodyWaits) {
   promise = Promise<int>();
   EXPECT_NO_THROW(resolver.resolve(1));
   const auto error = thrown_by([&resolver = resolver] { resolver.resolve(2); });
-  EXPECT_EQ(thrown_code(error), Errc::AlreadySettled);
+  EXPECT_EQ(code_of(error), Errc::AlreadySettled);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
 }
 
@@ -395,7 +395,7 @@ TEST_F(PromiseTest, RejectsWhenItsResolverIsDestroyedUnsettled) {
     done = std::move(promise).then([](int) {}).otherwise([&](const std::exception_ptr& seen) { error = seen; });
   }
   turn();
-  EXPECT_EQ(thrown_code(error), Errc::PromiseBroken);
+  EXPECT_EQ(code_of(error), Errc::PromiseBroken);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
 }
 

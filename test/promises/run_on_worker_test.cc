@@ -130,7 +130,7 @@ TEST_F(WorkerLimitTest, RefusesMoreUntilOneIsBack) {
   EXPECT_EQ(limit.outstanding(), 2);
   loop.run();
   EXPECT_EQ(called, 2);
-  EXPECT_EQ(thrown_code(error), Errc::LimitReached);
+  EXPECT_EQ(code_of(error), Errc::LimitReached);
   EXPECT_EQ(limit.outstanding(), 0);
   const auto four = run_on_worker(loop, limit, [&] { ++called; });
   loop.run();

@@ -66,7 +66,7 @@ TEST_F(WithDeadlineTest, PassesOnARejectionThatComesInTime) {
       });
   resolver.reject(Errc::EndOfStream);
   turn();
-  EXPECT_EQ(thrown_code(error), Errc::EndOfStream);
+  EXPECT_EQ(code_of(error), Errc::EndOfStream);
 }
 
 TEST_F(WithDeadlineTest, DropsWhatDoesNotComeInTimeAndNamesIt) {
@@ -78,7 +78,7 @@ TEST_F(WithDeadlineTest, DropsWhatDoesNotComeInTimeAndNamesIt) {
       });
   pass(251ms);
   EXPECT_FALSE(resolver.wanted());
-  EXPECT_EQ(thrown_code(error), Errc::DeadlineExceeded);
+  EXPECT_EQ(code_of(error), Errc::DeadlineExceeded);
   EXPECT_THAT(describe(error), HasSubstr("client-7/42"));
   EXPECT_THAT(describe(error), HasSubstr("250 ms"));
 }

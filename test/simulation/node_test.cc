@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include <snowfox/sources/scheduler_source.h>
-
+#include <snowfox/simulation/failing_allocations.h>
 #include <snowfox/simulation/seeds.h>
 #include <snowfox/simulation/simulation.h>
 #include "client/node_client.h"
@@ -64,49 +63,64 @@ struct ManagerProgram {
   Manager manager;
 };
 
-/// Asks for the status again and again, and on SIGUSR1 as often once more; each request ends once, with an answer or an
-/// error.
+/// Asks for the status again and again; each request ends once, with an answer or an error. Trying again needs no
+/// memory.
 struct ClientProgram {
   ClientProgram(Process& process, int requests)
-      : left(requests),
-        scheduler(process.loop()),
-        signals(process.loop(), {SIGTERM, SIGUSR1},
-                [this, &process, requests](int signal) {
-                  if (signal == SIGTERM) return process.loop().stop();
-                  left += requests;
-                  ask();
-                }),
+      : loop(process.loop()),
+        left(requests),
+        again_soon(*this),
+        signals(process.loop(), {SIGTERM}, [&process](int) { process.loop().stop(); }),
         client(process.loop(), RunDirectory(std::string(kRunDirectory)).public_socket(), 1min,
                [this](std::error_code) { again(); }) {
     connect();
   }
-  void connect() {
+  struct Again final : Timer {
+    explicit Again(ClientProgram& whose) : program(whose) {}
+    void expire() noexcept override { program.connect(); }
+    ClientProgram& program;
+  };
+
+  void connect() noexcept try {
     connecting = client.connect().then([this] { ask(); }).otherwise([this](const std::exception_ptr&) { again(); });
+  } catch (const std::exception&) {
+    again();
   }
-  void again() {
-    scheduler.after(200ms, [this] { connect(); });
-  }
-  void ask() {
+  void again() noexcept { loop.arm(again_soon, 200ms); }
+  void ask() noexcept {
     while (client.connected() && left > 0 && pending < 4) {
       --left;
       ++pending;
-      client.ask({.details = left % 2 == 0})
-          .then([this](const NodeClient::Message& answer) { answered += answer.has_node_info_response() ? 1 : 0; })
-          .otherwise([this](const std::exception_ptr&) { ++rejected; })
-          .then([this] {
-            --pending;
-            ask();
-          })
-          .detach();
+      try {
+        client.ask({.details = left % 2 == 0})
+            .then([this](const NodeClient::Message& answer) { answered += answer.has_node_info_response() ? 1 : 0; })
+            .otherwise([this](const std::exception_ptr&) { ++rejected; })
+            .then([this] {
+              --pending;
+              ask();
+            })
+            .detach();
+      } catch (const std::exception&) {
+        ++rejected;
+        --pending;
+      }
     }
   }
+  /// To be called from outside.
+  void ask_more(int requests) noexcept {
+    left += requests;
+    again();
+    loop.poller().wake();
+  }
   int settled() const noexcept { return answered + rejected; }
+  bool done() const noexcept { return left == 0 && pending == 0; }
 
+  LoopManager& loop;
   int left;
   int pending = 0;
   int answered = 0;
   int rejected = 0;
-  SchedulerSource scheduler;
+  Again again_soon;
   SignalSource signals;
   Promise<void> connecting;
   NodeClient client;
@@ -115,10 +129,14 @@ struct ClientProgram {
 struct NodeWorld {
   explicit NodeWorld(std::uint64_t seed) : world({.seed = seed}), machine(world.add_host("machine")) {
     configure(0);
-    machine.install("/usr/bin/snow-fox-spawner",
-                    [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
-    machine.install("/usr/bin/snow-fox-manager",
-                    [](Process& process) { return std::make_shared<ManagerProgram>(process); });
+    machine.install("/usr/bin/snow-fox-spawner", [this](Process& process) {
+      spawner = &process;
+      return std::make_shared<SpawnerProgram>(process);
+    });
+    machine.install("/usr/bin/snow-fox-manager", [this](Process& process) {
+      manager = &process;
+      return std::make_shared<ManagerProgram>(process);
+    });
   }
   /// Every third does not hold.
   void configure(int number) const {
@@ -136,6 +154,8 @@ struct NodeWorld {
   simulation::Simulation world;
   simulation::Host& machine;
   Process* daemon = nullptr;
+  Process* manager = nullptr;
+  Process* spawner = nullptr;
 };
 
 constexpr int kRequests = 40;
@@ -180,7 +200,7 @@ std::uint64_t weather(std::uint64_t seed, double resets = 0, int* all_rejected =
   const int rejected = rejections();
   require(rejected == 0 || resets != 0, "a client got an error\n" + world.description());
   world.run_for(1s);  // who has lost its connection has another
-  for (Process* client : clients) client->signal(SIGUSR1);
+  for (Process* client : clients) client->program<ClientProgram>().ask_more(kRequests);
   run_until_settled(2 * kRequests);
   require(rejections() == rejected, "in fine weather a client got an error\n" + world.description());
   node.daemon->signal(SIGTERM);
@@ -204,6 +224,59 @@ TEST(NodeSimulationTest, TellsClientsWhoseConnectionsAreReset) {
   const auto result = simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, 0.02, &rejected); });
   EXPECT_TRUE(result) << result.message;
   EXPECT_GT(rejected, 0);
+}
+
+/// Two requests, a reload that holds and one that does not, two requests, the end: with the k-th allocation failing of
+/// the process that `side` picks. If that costs the connection between two of the node's own processes, the node ends,
+/// in order. True if the process has no allocation so late.
+bool without_memory(std::uint64_t k, Process& (*side)(NodeWorld&, Process& client)) {
+  NodeWorld node(7);
+  auto& world = node.world;
+  node.start();
+  Process& client =
+      node.machine.start("client", [](Process& process) { return std::make_shared<ClientProgram>(process, 2); });
+  Process& hit = side(node, client);
+  const std::uint64_t before = hit.allocations();
+  hit.fail_allocation(k);
+  const auto& told = client.program<ClientProgram>();
+  const auto answered = [&] { return told.done() || (!node.daemon->running() && told.pending == 0); };
+  require(world.run_until(answered, 10min), "not all is answered\n" + world.description());
+  for (int i = 1; i <= 2; ++i) {
+    node.configure(i);
+    node.daemon->signal(SIGHUP);
+    world.run_for(100ms);
+  }
+  client.program<ClientProgram>().ask_more(2);
+  require(world.run_until(answered, 10min), "not all is answered again\n" + world.description());
+  require(told.answered + told.rejected + told.left == 4, "an answer is missing\n" + world.description());
+  const bool unharmed = node.daemon->running();
+  for (Process* process : {node.daemon, node.manager, node.spawner, &client}) {
+    if (process == node.daemon || process == &client) process->signal(SIGTERM);
+    require(world.run_until([&] { return !process->running(); }, 1min),
+            process->name() + " does not end\n" + world.description());
+    const int code = process->exit_code().value_or(-1);
+    require(code == 0 || (!unharmed && code == 1), process->name() + " did not end in order\n" + world.description());
+  }
+  return hit.allocations() - before <= k;
+}
+
+void sweep(Process& (*side)(NodeWorld&, Process& client)) {
+  std::uint64_t k = 0;
+  bool clean = false;
+  for (; !clean; ++k) {
+    ASSERT_NO_THROW(clean = without_memory(k, side)) << "allocation " << k;
+  }
+  EXPECT_GT(k, 8U);
+}
+
+TEST(NodeSweepTest, TheManagerGetsOverWantOfMemory) {
+  sweep([](NodeWorld& node, Process&) -> Process& { return *node.manager; });
+}
+TEST(NodeSweepTest, TheSpawnerGetsOverWantOfMemory) {
+  sweep([](NodeWorld& node, Process&) -> Process& { return *node.spawner; });
+}
+TEST(NodeSweepTest, TheClientGetsOverWantOfMemory) {
+  sweep([](NodeWorld&, Process& client) -> Process& { return client; });
 }
 
 }  // namespace

@@ -384,7 +384,7 @@ TEST_F(StreamSourceTest, MayBeDestroyedByTheHandlerOfItsFrame) {
 
 // Goal: a protocol that fails even in saying why it ended leaves no connection behind.
 TEST_F(StreamSourceTest, LeavesTheLoopThoughItsLastEventCannotBeMade) {
-  source_->on_closed = [] { throw std::bad_alloc(); };
+  source_->on_closed = [] { throw std::runtime_error("out of words"); };
   drain_->enqueue("flushed all the same");
   half_close();
   loop_.turn();
@@ -392,6 +392,19 @@ TEST_F(StreamSourceTest, LeavesTheLoopThoughItsLastEventCannotBeMade) {
   EXPECT_EQ(drain_->id(), kNoDrain);
   EXPECT_EQ(receive_some(theirs_.get()), "flushed all the same");
   EXPECT_TRUE(at_end(theirs_.get()));
+}
+
+// Goal: who waits for that event gets it though there was no memory for it at first.
+TEST_F(StreamSourceTest, TellsItsEndWhenThereIsMemoryAgain) {
+  source_->on_closed = [tried = false]() mutable {
+    if (!std::exchange(tried, true)) throw std::bad_alloc();
+  };
+  half_close();
+  loop_.turn();
+  EXPECT_NE(source_->id(), kNoSource);
+  loop_.poller.advance(20ms);
+  loop_.turn();
+  EXPECT_EQ(source_->id(), kNoSource);
 }
 
 TEST_F(StreamSourceTest, EndsWhenItsDrainCannotWrite) {

@@ -13,7 +13,7 @@ ListeningSocket::ListeningSocket(Io& io, const Address& address, unsigned mode, 
 
 void ListeningSocket::close() noexcept {
   if (!descriptor_) return;
-  ::unlink(std::string(address_.path()).c_str());
+  ::unlink(address_.path().data());
   descriptor_.reset();
 }
 

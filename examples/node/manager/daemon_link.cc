@@ -42,9 +42,10 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
   const CorrelationId& id = request.correlation_id();
   switch (request.message().code()) {
     case daemon_manager::SHUTDOWN:
-      request.answer(make_ack<Message>(id));
       loop_.log().info("manager", "ending as the daemon asks", {}, id);
-      return handlers_.on_shutdown();
+      handlers_.on_shutdown();  // also if there is no memory to say so
+      request.answer(make_ack<Message>(id));
+      return;
     case daemon_manager::RELOAD: {
       const auto error = handlers_.on_reload(id);
       request.answer(error ? make_refusal<Message>(id, *error) : make_ack<Message>(id));

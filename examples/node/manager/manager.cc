@@ -119,6 +119,8 @@ void Manager::build(const Configuration& configuration, DynamicScopeBuilder& sco
   if (options_.log.level) log.level = options_.log.level;
   if (options_.log.format) log.format = options_.log.format;
   scope.set_log(log);
+  scope.keep(std::make_unique<SchedulerSource>(loop_, configuration.tick,
+                                               [this] { return make_event([this] { tick(); }, {.name = "Tick"}); }));
   scope.at_swap([this, &configuration] { in_force(configuration); });
 }
 
@@ -126,8 +128,6 @@ void Manager::in_force(const Configuration& configuration) noexcept {
   const ApiConfiguration& api = configuration.api;
   api_.set(api);
   if (public_listener_) public_listener_->set_max_connections(PublicApi::listener_options(api).max_connections);
-  if (ticking_) statics_.scheduler().cancel(*ticking_);
-  ticking_ = statics_.scheduler().every(configuration.tick, [this] { tick(); });
 
   const bool tcp = std::any_of(api.listen.begin(), api.listen.end(), [](const auto& at) { return !at->is_unix(); });
   if (tcp && !(api.users.empty() && api.groups.empty())) {

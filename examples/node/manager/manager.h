@@ -73,7 +73,6 @@ class Manager final : public NodeRequests {
   PublicApi api_;
   Reload<Configuration> reload_;
   std::optional<ListenerSource> public_listener_;
-  std::optional<TimerId> ticking_;
   std::string refused_;  // why the configuration read last is not in force; empty if it is
   std::uint32_t reloads_ = 0;
   std::uint32_t failed_reloads_ = 0;

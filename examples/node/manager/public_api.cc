@@ -30,6 +30,8 @@ constexpr std::size_t kRefusedAtOnce = 64;
 /// What the details need from others they wait for no longer than this: whoever asks is to know soon what is wrong.
 constexpr Duration kDetailsTimeout = std::chrono::seconds(3);
 
+const ApiConfiguration kNothingSet;
+
 /// The supplementary groups of the process at the other end of a Unix socket, when it connected.
 std::vector<gid_t> peer_groups(int fd) {
   std::vector<gid_t> groups(32);
@@ -55,6 +57,7 @@ bool contains(const auto& all, auto one) { return std::find(all.begin(), all.end
 PublicApi::PublicApi(LoopManager& loop, NodeRequests& node)
     : loop_(loop),
       node_(node),
+      configuration_(&kNothingSet),
       served_([this](MessageEvent<Message>& request) { asked(request); }),
       refused_([this](MessageEvent<Message>& request) { refuse_connection(request); }) {
   watermarks_.hard_limit = 16U << 20;
@@ -79,15 +82,15 @@ ListenerOptions PublicApi::listener_options(const ApiConfiguration& configuratio
   return {{.unix_mode = 0660}, configuration.max_clients == 0 ? 0 : configuration.max_clients + kRefusedAtOnce};
 }
 
-void PublicApi::set(const ApiConfiguration& configuration) {
-  configuration_ = configuration;
+void PublicApi::set(const ApiConfiguration& configuration) noexcept {
+  configuration_ = &configuration;
   served_.options.idle_timeout = configuration.idle_timeout;
 }
 
 std::optional<Error> PublicApi::find_refusal(const ListenerSource::Connection& connection) const {
   const int fd = connection.channel->fd();
   const auto peer = connection.channel->io().peer_credentials(fd);
-  const auto& [listen, users, groups, max_clients, idle_timeout] = configuration_;
+  const auto& [listen, users, groups, max_clients, idle_timeout] = *configuration_;
   // Who is at the other end of TCP cannot be known: those addresses are open to all who reach them.
   if (peer && !(users.empty() && groups.empty()) && peer->uid != 0 && peer->uid != geteuid()) {
     bool allowed = contains(users, peer->uid) || contains(groups, peer->gid);
@@ -104,31 +107,31 @@ std::optional<Error> PublicApi::find_refusal(const ListenerSource::Connection& c
 }
 
 void PublicApi::accept(const ListenerSource::Connection& connection) {
-  auto refusal = find_refusal(connection);
-  if (refusal) {
-    ++refused_clients_;
-    loop_.log().warning(kComponent, "client refused", {{"reason", refusal->text()}});
-  } else {
-    ++accepted_;
-    ++served_clients_;
+  Client client{.id = fmt::format("client-{}", ++last_client_), .refusal = find_refusal(connection)};
+  const auto ends = serve_proto_buf(loop_, connection.channel, client.refusal ? refused_ : served_, &watermarks_);
+  try {
+    if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
+    const Client& known = clients_.emplace(ends.source, std::move(client)).first->second;
+    ++(known.refusal ? refused_clients_ : accepted_);
+    if (!known.refusal) ++served_clients_;
+    loop_.log().debug(kComponent, "client connected", {{"client", known.id}});
+    if (known.refusal) loop_.log().warning(kComponent, "client refused", {{"reason", known.refusal->text()}});
+  } catch (...) {
+    // One whom we do not know would never be answered.
+    loop_.remove(ends.source);
+    loop_.remove(ends.drain);
+    throw;
   }
-  const auto ends = serve_proto_buf(loop_, connection.channel, refusal ? refused_ : served_, &watermarks_);
-  if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
-  Client& client = clients_[ends.source];
-  client.id = fmt::format("client-{}", ++last_client_);
-  client.refusal = std::move(refusal);
-  loop_.log().debug(kComponent, "client connected", {{"client", client.id}});
 }
 
 void PublicApi::closed(SourceId source, std::error_code reason) {
-  const auto found = clients_.find(source);
-  if (found == clients_.end()) return;
-  const Client& client = found->second;
+  const auto found = clients_.extract(source);
+  if (!found) return;
+  const Client& client = found.mapped();
   if (!client.refusal) --served_clients_;
   const bool orderly = reason == Errc::EndOfStream || reason == Errc::IdleTimeout || client.refusal;
   loop_.log().write(orderly ? LogLevel::Debug : LogLevel::Warning, kComponent, "client disconnected",
                     {{"client", client.id}, {"reason", reason.message()}});
-  clients_.erase(found);
 }
 
 void PublicApi::asked(MessageEvent<Message>& request) {
@@ -255,12 +258,12 @@ bool PublicApi::refuse_id(const Message& message, std::string_view reason, Proto
 
 void PublicApi::describe(public_api::Api& api) const {
   api.set_clients(static_cast<std::uint32_t>(served_clients_));
-  api.set_max_clients(static_cast<std::uint32_t>(configuration_.max_clients));
+  api.set_max_clients(static_cast<std::uint32_t>(configuration_->max_clients));
   api.set_accepted(accepted_);
   api.set_refused(refused_clients_);
   api.set_requests(requests_);
   api.set_errors(errors_);
-  const bool full = configuration_.max_clients != 0 && served_clients_ >= configuration_.max_clients;
+  const bool full = configuration_->max_clients != 0 && served_clients_ >= configuration_->max_clients;
   *api.mutable_status() = full ? make_status(Status::Yellow, "no more clients are taken (api.max_clients)")
                                : make_status(Status::Green, "clients are served");
 }

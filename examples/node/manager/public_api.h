@@ -42,8 +42,8 @@ class PublicApi {
   PublicApi(LoopManager& loop, NodeRequests& node);
   ~PublicApi();
 
-  /// From now on; clients that are connected stay.
-  void set(const ApiConfiguration& configuration);
+  /// From now on; clients that are connected stay. `configuration` must outlive the API, or the next call.
+  void set(const ApiConfiguration& configuration) noexcept;
   /// While `drain` is congested no client is listened to: what they ask would go there.
   void pause_for(DrainId drain) noexcept { upstream_ = drain; }
   /// Takes a new client, or refuses it when it introduces itself.
@@ -74,7 +74,7 @@ class PublicApi {
 
   LoopManager& loop_;
   NodeRequests& node_;
-  ApiConfiguration configuration_;
+  const ApiConfiguration* configuration_;
   Watermarks watermarks_;
   ProtoBufProtocol<Message> served_;
   ProtoBufProtocol<Message> refused_;

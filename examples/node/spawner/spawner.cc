@@ -50,8 +50,8 @@ void Spawner::daemon_asks(MessageEvent<daemon_spawner::Message>& request) {
     return;
   }
   loop_.log().info(kComponent, "ending as the daemon asks", {}, request.correlation_id());
+  loop_.stop();  // also if there is no memory to say so
   request.answer(make_ack<daemon_spawner::Message>(request.correlation_id()));
-  loop_.stop();
 }
 
 void Spawner::manager_connected(const ChannelRef& channel) {

@@ -2,6 +2,17 @@
 
 #include <google/protobuf/message_lite.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SNOWFOX_LEAK_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SNOWFOX_LEAK_SANITIZER 1
+#endif
+#endif
+#ifdef SNOWFOX_LEAK_SANITIZER
+#include <sanitizer/lsan_interface.h>
+#endif
+
 namespace snowfox {
 
 EventRef FramedSource::parse_frame(ReceiveBuffer& received) {
@@ -30,6 +41,12 @@ void parse_proto_buf(std::span<const std::byte> bytes, google::protobuf::Message
   if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
   throw ProtocolError(Errc::BadFrame,
                       "a frame of " + std::to_string(bytes.size()) + " bytes is no " + message.GetTypeName());
+}
+
+void lose_message([[maybe_unused]] const google::protobuf::MessageLite* message) noexcept {
+#ifdef SNOWFOX_LEAK_SANITIZER
+  __lsan_ignore_object(message);
+#endif
 }
 
 }  // namespace snowfox

@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,6 +46,8 @@ class FramedSource : public StreamSource {
 
 /// Reads `bytes` into `message`. Throws ProtocolError if they are no such message.
 void parse_proto_buf(std::span<const std::byte> bytes, google::protobuf::MessageLite& message);
+/// Never destroys `message`, and tells the leak sanitizer that this is meant.
+void lose_message(const google::protobuf::MessageLite* message) noexcept;
 
 template <typename Message>
 class MessageEvent;
@@ -171,7 +174,14 @@ class ProtoBufSource final : public FramedSource {
  private:
   EventRef parse_message(std::span<const std::byte> bytes) override {
     auto message = protocol_.take(bytes.size());
-    parse_proto_buf(bytes, *message);
+    try {
+      parse_proto_buf(bytes, *message);
+    } catch (const std::bad_alloc&) {
+      // Protobuf calls a member of a oneof set before it has memory for it. In a message that was used before there is
+      // a pointer to what was there then, and destroying it would free that again: better to lose it.
+      lose_message(message.release());
+      throw;
+    }
     CorrelationId id;
     if constexpr (requires { std::string_view(message->correlation_id()); }) {
       const std::string_view text = message->correlation_id();
