@@ -75,7 +75,8 @@ std::uint64_t CorrelationId::hash_of(std::string_view text) noexcept {
   for (; left >= 16; at += 16, left -= 16) hash = mix(load(at, 8) ^ secret, load(at + 8, 8) ^ hash);
   const std::uint64_t first = left >= 8 ? load(at, 8) : load(at, left);
   const std::uint64_t second = left > 8 ? load(at + 8, left - 8) : 0;
-  return mix(mix(first ^ secret, second ^ hash), hash ^ kOdd);
+  hash = mix(mix(first ^ secret, second ^ hash), hash ^ kOdd);
+  return hash != 0 ? hash : kOdd;
 }
 
 CorrelationIdGenerator::CorrelationIdGenerator() : CorrelationIdGenerator(random_seed()) {}

@@ -18,6 +18,11 @@ constexpr std::string_view kComponent = "loop";
 /// So many timers expire, and so many continuations run, before events have their turn again.
 constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
+/// An event that takes less is quick, and of quick ones so many are timed together.
+constexpr Duration kQuick = std::chrono::microseconds(1);
+constexpr unsigned kUntimedEvents = 16;
+/// While they are, the kernel is asked so many times less often.
+constexpr unsigned kQuickTurns = 16;
 /// When the loop ends, so often it looks whether what was sent has arrived.
 constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 /// A source for whose event there was no memory is asked again after this.
@@ -268,23 +273,23 @@ void LoopManager::begin_turn() noexcept {
   turn_.take(ready_);
 }
 
-EventRef LoopManager::ask(EventSource& source) noexcept {
+[[gnu::always_inline]] inline EventRef LoopManager::ask(EventSource& source) noexcept {
   try {
     return source.parse();
-  } catch (const std::bad_alloc&) {
-    if (source.id_ != kNoSource) ask_later(source);
-    return nullptr;
   } catch (...) {
-    const std::exception_ptr error = std::current_exception();
-    if (ends_loop(error)) return nullptr;
-    if (source.id_ != kNoSource) {
-      log_if_possible([&] {
-        log_.warning(kComponent, "source failed", {{"source", source.name()}, {"error", describe(error)}});
-      });
-      source.fail(code_of(error));
-    }
+    parse_failed(source, std::current_exception());
     return nullptr;
   }
+}
+
+void LoopManager::parse_failed(EventSource& source, const std::exception_ptr& error) noexcept {
+  if (ends_loop(error) || source.id_ == kNoSource) return;
+  const std::error_code code = code_of(error);
+  if (code == std::errc::not_enough_memory) return ask_later(source);
+  log_if_possible([&] {
+    log_.warning(kComponent, "source failed", {{"source", source.name()}, {"error", describe(error)}});
+  });
+  source.fail(code);
 }
 
 // What has no memory now may have some when others have let go of theirs; to ask at once would be to ask in a circle.
@@ -396,7 +401,8 @@ void LoopManager::poll(TimePoint until) noexcept {
   events_since_poll_ = 0;
   const TimePoint next_timer = timers_due_ ? TimePoint::min() : timers_.next();
   try {
-    poller_->wait(std::min(until, next_timer));
+    const TimePoint wake_up = std::min(until, next_timer);
+    if (options_.spin == Duration::zero() || !spin(wake_up)) poller_->wait(wake_up);
   } catch (...) {
     log_if_possible([&] { log_.critical(kComponent, "cannot wait", {{"error", describe(std::current_exception())}}); });
     aborted_ = true;
@@ -405,11 +411,27 @@ void LoopManager::poll(TimePoint until) noexcept {
   }
   take_remote();
   if (next_timer != kNever) timers_due_ = timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
-  last_coarse_ = last_poll_ = poller_->coarse_now();
+  look_at_clock();
+  last_poll_ = last_coarse_;
+}
+
+// True if there is something to do.
+bool LoopManager::spin(TimePoint until) {
+  TimePoint time = now();
+  const TimePoint end = std::min(until, deadline_after(time, options_.spin));
+  while (time < end) {
+    poller_->wait(TimePoint::min());
+    if (work_left() || stopping_ || remote_any_.load(std::memory_order_acquire)) return true;
+    // Where time only passes by waiting, as in a simulation, this would not end.
+    const TimePoint before = std::exchange(time, now());
+    if (time == before) return false;
+  }
+  return false;
 }
 
 bool LoopManager::poll_is_due() const noexcept {
-  return events_since_poll_ >= options_.events_per_turn || last_coarse_ - last_poll_ > options_.time_per_turn;
+  const unsigned most = quick_ ? kQuickTurns * options_.events_per_turn : options_.events_per_turn;
+  return events_since_poll_ >= most || last_coarse_ - last_poll_ > options_.time_per_turn;
 }
 
 bool LoopManager::work_left() const noexcept {
@@ -433,6 +455,13 @@ bool LoopManager::anything_to_wait_for() noexcept {
 // --- running ---
 
 EventRef LoopManager::wait(Duration timeout) {
+  if (in_turn_ && deferred_.empty()) {
+    if (EventRef event = next_event()) return event;
+  }
+  return wait_for_event(timeout);
+}
+
+EventRef LoopManager::wait_for_event(Duration timeout) {
   TimePoint deadline = kNever;
   for (bool polled = false;;) {
     if (!deferred_.empty()) run_deferred();
@@ -562,19 +591,8 @@ TimePoint LoopManager::driven_turn() noexcept {
 
 // --- one event ---
 
-void LoopManager::dispatch(EventRef event) noexcept {
-  ++counters_.events;
-  ++events_since_poll_;
-  const TimePoint began = poller_->coarse_now();
-  lifecycle_.event_handle(*event);
-  handle(*event);
-  lifecycle_.event_done(*event);
-  last_coarse_ = poller_->coarse_now();
-  if (last_coarse_ - began > options_.slow_handler) report_slow(*event, last_coarse_ - began);
-}
-
-void LoopManager::handle(Event& event) noexcept {
-  if (event.deadline_ != kNever && now() >= event.deadline_) {
+[[gnu::always_inline]] inline void LoopManager::handle(Event& event) noexcept {
+  if (event.deadline_ != kNever && now() >= event.deadline_) [[unlikely]] {
     ++counters_.expired;
     rescue(event, make_error(Errc::DeadlineExceeded));
     return;
@@ -587,6 +605,39 @@ void LoopManager::handle(Event& event) noexcept {
     lifecycle_.event_error(event, error);
     rescue(event, error);
   }
+}
+
+// To look at the clock costs as much as the rest of an event whose handler does next to nothing. So where events take
+// less than a microsecond each several are timed together; where they take longer, each by itself.
+void LoopManager::dispatch(EventRef event) noexcept {
+  ++counters_.events;
+  ++events_since_poll_;
+  const bool timed = !quick_;
+  if (timed) last_coarse_ = poller_->coarse_now();
+  const TimePoint began = last_coarse_;
+  lifecycle_.event_handle(*event);
+  handle(*event);
+  lifecycle_.event_done(*event);
+  if (timed || ++untimed_events_ == kUntimedEvents) look_for_slowness(*event, began, timed);
+}
+
+void LoopManager::look_for_slowness(const Event& last, TimePoint began, bool timed) noexcept {
+  look_at_clock();
+  const Duration took = last_coarse_ - began;
+  if (took <= options_.slow_handler) return;
+  if (timed) {
+    report_slow(last, took);
+  } else {
+    report_slow_events(took);
+  }
+}
+
+void LoopManager::look_at_clock() noexcept {
+  last_coarse_ = poller_->coarse_now();
+  untimed_events_ = 0;
+  if (last_coarse_ == last_tick_) return;
+  const std::uint64_t events = counters_.events - std::exchange(events_at_tick_, counters_.events);
+  quick_ = last_coarse_ - std::exchange(last_tick_, last_coarse_) < static_cast<std::int64_t>(events) * kQuick;
 }
 
 void LoopManager::rescue(Event& event, const std::exception_ptr& error) noexcept {
@@ -632,6 +683,13 @@ void LoopManager::report_slow(const Event& event, Duration took) noexcept {
                 {"event_id", event.id()},
                 {"milliseconds", std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}}},
                event.correlation_id());
+}
+
+void LoopManager::report_slow_events(Duration took) noexcept {
+  ++counters_.slow;
+  log_.warning(kComponent, "slow events",
+               {{"events", kUntimedEvents},
+                {"milliseconds", std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}}});
 }
 
 std::vector<LoopManager::Waiting> LoopManager::waiting() const {

@@ -4,6 +4,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -318,6 +319,73 @@ TEST_F(LoopManagerTest, RunsOnTheSystemsOwnClock) {
   loop.arm(timer, 3ms);
   EXPECT_EQ(loop.run(), 7);
   EXPECT_GE(loop.now(), began + 3ms);
+}
+
+// --- looking before it sleeps ---
+
+/// A loop each of whose looks at the descriptors takes 10 us.
+struct SpinningLoop {
+  explicit SpinningLoop(Duration spin)
+      : manual(std::make_unique<ManualPoller>([this](std::vector<pollfd>&) {
+                 manual.poller.advance(10us);
+                 if (++looks == comes_at) source->give([] {});
+               }),
+               LoopOptions{.spin = spin}, Io::system()) {
+    source.emplace(*manual);
+  }
+  std::size_t looks = 0;
+  std::size_t comes_at = 0;  // at this look an event comes
+  ManualLoop manual;
+  std::optional<ScriptedSource> source;
+};
+
+TEST(LoopManagerSpinTest, LooksAgainAndAgainBeforeItSleeps) {
+  SpinningLoop spinning(200us);
+  EXPECT_EQ(spinning.manual->wait(1ms), nullptr);
+  EXPECT_EQ(spinning.looks, 200 / 10 + 1) << "the last is that of the sleep";
+  SpinningLoop sleeping(0us);
+  EXPECT_EQ(sleeping.manual->wait(1ms), nullptr);
+  EXPECT_LE(sleeping.looks, 2U);
+}
+
+TEST(LoopManagerSpinTest, DoesNotSleepWhenSomethingComesMeanwhile) {
+  SpinningLoop loop(200us);
+  loop.comes_at = 3;
+  const TimePoint began = loop.manual->now();
+  EXPECT_NE(loop.manual->wait(1s), nullptr);
+  EXPECT_EQ(loop.manual->now() - began, 30us);
+}
+
+TEST(LoopManagerSpinTest, IsNotLateForATimer) {
+  SpinningLoop loop(200us);
+  bool expired = false;
+  CallTimer timer([&] { expired = true; });
+  loop.manual->arm(timer, 95us);
+  const TimePoint began = loop.manual->now();
+  EXPECT_EQ(loop.manual->wait(150us), nullptr);
+  EXPECT_TRUE(expired);
+  EXPECT_LE(loop.manual->now() - began, 400us);
+}
+
+// --- events that take next to nothing ---
+
+// Goal: of quick events several are timed together; that together they took long is told, and nobody is blamed.
+TEST_F(LoopManagerTest, TimesQuickEventsTogether) {
+  ScriptedSource source(*loop_);
+  loop_.poller.advance(1ms);
+  fill(source, 3000, "quick");
+  loop_.turn();
+  loop_.poller.advance(1ms);
+  fill(source, 3000, "quick");
+  source.give([&] { loop_.poller.advance(60ms); });
+  fill(source, 100, "quick");
+  loop_.turn();
+  EXPECT_EQ(loop_->counters().slow, 1U);
+  EXPECT_EQ(loop_.sink.count("slow events"), 1U);
+  // From then on each by itself.
+  source.give([&] { loop_.poller.advance(60ms); });
+  loop_.turn();
+  EXPECT_EQ(loop_.sink.count("slow handler"), 1U);
 }
 
 }  // namespace

@@ -14,8 +14,9 @@ namespace snowfox {
 
 /// The text that all events of one chain share, from the first request to the last answer and in every log line.
 ///
-/// A value: up to 39 bytes are held in the object together with their hash, so copying, comparing and looking one up
-/// never allocate. A UUID (36), a ULID (26), a W3C trace id (32) and `client-7/42` all fit.
+/// A value: up to 39 bytes are held in the object, so copying, comparing and looking one up never allocate. Its hash is
+/// kept with it where it will be looked up for sure: in what a generator made, and in what hashed() gives. A UUID (36),
+/// a ULID (26), a W3C trace id (32) and `client-7/42` all fit.
 class CorrelationId {
  public:
   static constexpr std::size_t kMaxBytes = 39;
@@ -37,10 +38,17 @@ class CorrelationId {
   std::string_view text() const noexcept { return {text_.data(), size_}; }
   std::string str() const { return std::string(text()); }
   bool empty() const noexcept { return size_ == 0; }
-  std::uint64_t hash() const noexcept { return hash_; }
+  std::uint64_t hash() const noexcept { return hash_ != 0 ? hash_ : hash_of(text()); }
+  /// The same id, with its hash kept: for whoever looks it up more than once.
+  CorrelationId hashed() const noexcept {
+    CorrelationId id = *this;
+    id.hash_ = hash();
+    return id;
+  }
 
   friend bool operator==(const CorrelationId& left, const CorrelationId& right) noexcept {
-    return left.hash_ == right.hash_ && left.text() == right.text();
+    if (left.hash_ != right.hash_ && left.hash_ != 0 && right.hash_ != 0) return false;
+    return left.text() == right.text();
   }
   friend std::strong_ordering operator<=>(const CorrelationId& left, const CorrelationId& right) noexcept {
     return left.text() <=> right.text();
@@ -52,11 +60,11 @@ class CorrelationId {
   void assign(std::string_view text) noexcept {
     std::memcpy(text_.data(), text.data(), text.size());
     size_ = static_cast<std::uint8_t>(text.size());
-    hash_ = hash_of(text);
   }
+  /// Never 0.
   static std::uint64_t hash_of(std::string_view text) noexcept;
 
-  std::uint64_t hash_ = 0;
+  std::uint64_t hash_ = 0;  // 0: not known yet
   std::uint8_t size_ = 0;
   std::array<char, kMaxBytes> text_{};
 };

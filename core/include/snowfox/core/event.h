@@ -22,8 +22,9 @@ class LoopManager;
 class Event : public Pooled {
  public:
   /// `id` joins it with the other events of its chain; `drain` is where an answer goes.
-  explicit Event(const CorrelationId& id = {}, DrainId drain = kNoDrain) noexcept
-      : correlation_id_(id), drain_id_(drain) {}
+  explicit Event(const CorrelationId& id, DrainId drain = kNoDrain) noexcept : correlation_id_(id), drain_id_(drain) {}
+  /// It belongs to no chain, and nobody is answered.
+  Event() noexcept = default;
   virtual ~Event() = default;
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -58,13 +59,15 @@ class Event : public Pooled {
   void set_correlation_id(const CorrelationId& id) noexcept { correlation_id_ = id; }
 
  private:
+  friend class EventQueue;
   friend class LoopManager;
 
+  Event* next_ = nullptr;  // in a queue
   LoopManager* loop_ = nullptr;
   std::uint64_t id_ = 0;
   TimePoint deadline_ = kNever;
   CorrelationId correlation_id_;
-  DrainId drain_id_;
+  DrainId drain_id_ = kNoDrain;
 };
 
 /// An event has one holder at a time. Null where there is none.

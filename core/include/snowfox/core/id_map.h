@@ -34,11 +34,11 @@ class IdMap {
   IdMap(const IdMap&) = delete;
   IdMap& operator=(const IdMap&) = delete;
 
-  /// Makes a T from `arguments` under `id`. Null, and nothing made, if there is one already.
+  /// Makes a T from `arguments` under `given`. Null, and nothing made, if there is one already.
   /// Throws std::bad_alloc, std::length_error beyond 2^31 entries, or what making the T throws; nothing has changed
   /// then.
   template <typename... Arguments>
-  T* insert(const CorrelationId& id, Arguments&&... arguments);
+  T* insert(const CorrelationId& given, Arguments&&... arguments);
 
   /// Null if there is none.
   T* find(const CorrelationId& id) const noexcept;
@@ -96,8 +96,8 @@ class IdMap {
   static constexpr std::uint64_t kOneOverflow = std::uint64_t{1} << 56;
   static constexpr std::uint64_t kMostOverflow = std::uint64_t{255} << 56;
 
-  static std::uint64_t tag_of(const CorrelationId& id) noexcept {
-    const std::uint64_t tag = id.hash() >> 56;
+  static std::uint64_t tag_of(std::uint64_t hash) noexcept {
+    const std::uint64_t tag = hash >> 56;
     return tag == 0 ? 1 : tag;
   }
   // The top bit of each slot whose tag is `tag`.
@@ -119,6 +119,7 @@ class IdMap {
   }
 
   std::uint32_t free_position();
+  // Those that are given to these two have their hash.
   void enter(const CorrelationId& id, std::uint32_t position) noexcept;
   void leave(const CorrelationId& id, std::uint32_t position) noexcept;
   void grow_index();
@@ -142,7 +143,8 @@ IdMap<T>::~IdMap() {
 
 template <typename T>
 template <typename... Arguments>
-T* IdMap<T>::insert(const CorrelationId& id, Arguments&&... arguments) {
+T* IdMap<T>::insert(const CorrelationId& given, Arguments&&... arguments) {
+  const CorrelationId id = given.hashed();
   if (find(id) != nullptr) return nullptr;
   if (groups_ == nullptr || size_ == (mask_ + 1) * kUsedOfSeven) grow_index();
   const std::uint32_t position = free_position();
@@ -202,8 +204,9 @@ void IdMap<T>::for_each(Function&& function) const {
 template <typename T>
 T* IdMap<T>::find(const CorrelationId& id) const noexcept {
   if (size_ == 0) return nullptr;
-  const std::uint64_t tag = tag_of(id);
-  for (std::size_t group = id.hash() & mask_;; group = (group + 1) & mask_) {
+  const std::uint64_t hash = id.hash();
+  const std::uint64_t tag = tag_of(hash);
+  for (std::size_t group = hash & mask_;; group = (group + 1) & mask_) {
     const std::uint64_t word = groups_[group];
     for (std::uint64_t slots = slots_with(word, tag); slots != 0; slots &= slots - 1) {
       Entry& candidate = entry(positions_[group * kStride + first_of(slots)]);
@@ -219,7 +222,7 @@ void IdMap<T>::enter(const CorrelationId& id, std::uint32_t position) noexcept {
     std::uint64_t& word = groups_[group];
     if (const std::uint64_t free = slots_with(word, 0); free != 0) {
       const unsigned slot = first_of(free);
-      word |= tag_of(id) << (slot * 8);
+      word |= tag_of(id.hash()) << (slot * 8);
       positions_[group * kStride + slot] = position;
       return;
     }
@@ -230,7 +233,7 @@ void IdMap<T>::enter(const CorrelationId& id, std::uint32_t position) noexcept {
 
 template <typename T>
 void IdMap<T>::leave(const CorrelationId& id, std::uint32_t position) noexcept {
-  const std::uint64_t tag = tag_of(id);
+  const std::uint64_t tag = tag_of(id.hash());
   for (std::size_t group = id.hash() & mask_;; group = (group + 1) & mask_) {
     std::uint64_t& word = groups_[group];
     for (std::uint64_t slots = slots_with(word, tag); slots != 0; slots &= slots - 1) {

@@ -37,10 +37,14 @@ struct LoopOptions {
   Duration slow_handler = std::chrono::milliseconds(50);
   /// After CleanExit, how long drains may take to become empty, and what they wrote to arrive.
   Duration flush_timeout = std::chrono::seconds(5);
+  /// Before it sleeps, so long it looks again and again whether something has come: an answer then goes out sooner by
+  /// what it takes to wake up, for a processor that is never idle while requests come. Not on a program's own
+  /// uv_loop_t.
+  Duration spin = Duration::zero();
   /// What the loop's correlation ids begin with; unset: random bits of the system's.
   std::optional<std::uint64_t> id_seed{};
   /// For drains that are given none of their own.
-  Watermarks watermarks;
+  Watermarks watermarks{};
 };
 
 /// What the loop counts over its life. All but the gauges only grow.
@@ -241,8 +245,10 @@ class LoopManager {
   void source_resumed(EventSource& source) noexcept;
   void drain_dirty(EventDrain& drain) noexcept;
 
+  EventRef wait_for_event(Duration timeout);
   EventRef next_event() noexcept;
   EventRef ask(EventSource& source) noexcept;
+  void parse_failed(EventSource& source, const std::exception_ptr& error) noexcept;
   void ask_later(EventSource& source) noexcept;
   void begin_turn() noexcept;
   void end_turn() noexcept;
@@ -251,6 +257,7 @@ class LoopManager {
   void run_deferred() noexcept;
   void forget_deferred() noexcept;
   void poll(TimePoint until) noexcept;
+  bool spin(TimePoint until);
   void take_remote() noexcept;
   bool poll_is_due() const noexcept;
   /// There is something to do or to wait for: the program's own loop takes one more turn, which sees what.
@@ -266,7 +273,10 @@ class LoopManager {
   void rescue(Event& event, const std::exception_ptr& error) noexcept;
   bool ends_loop(const std::exception_ptr& error) noexcept;
   void report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept;
+  void look_for_slowness(const Event& last, TimePoint began, bool timed) noexcept;
+  void look_at_clock() noexcept;
   void report_slow(const Event& event, Duration took) noexcept;
+  void report_slow_events(Duration took) noexcept;
   void announce_stop() noexcept;
   bool finished() noexcept;
   TimePoint next_look_at_end() const noexcept;
@@ -302,7 +312,11 @@ class LoopManager {
   EventSource* current_ = nullptr;  // whose share of the turn is being used
   unsigned turn_events_ = 0;        // how many events the current one has given
   TimePoint source_began_{};        // when the current one was first asked in this turn
-  TimePoint last_coarse_;           // when the last handler ended
+  TimePoint last_coarse_;           // when the clock was last looked at
+  TimePoint last_tick_{};           // when it was first seen to show that time
+  std::uint64_t events_at_tick_ = 0;
+  unsigned untimed_events_ = 0;  // handled since it was last looked at
+  bool quick_ = false;           // so quickly come events that they are timed several together
   TimePoint last_poll_;
   unsigned events_since_poll_ = 0;
   std::uint64_t next_event_id_ = 0;

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
+#include <snowfox/core/event_queue.h>
 #include <snowfox/core/event_source.h>
 
 namespace snowfox {
@@ -42,29 +41,13 @@ class ManualSource final : public EventSource {
   std::string name() const override { return "manual"; }
 
  private:
-  /// A ring that grows by doubling and never shrinks: steady use allocates nothing.
-  class Ring {
-   public:
-    bool empty() const noexcept { return count_ == 0; }
-    std::size_t size() const noexcept { return count_; }
-    void reserve(std::size_t count);
-    void push(EventRef event);
-    EventRef pop() noexcept;
-
-   private:
-    std::vector<EventRef> places_;  // a power of two
-    std::size_t first_ = 0;
-    std::size_t count_ = 0;
-  };
-
-  const std::thread::id thread_ = std::this_thread::get_id();
+  const void* const thread_;  // the loop's
   const std::size_t limit_;
-  Ring own_;
-  std::vector<EventRef> taken_;           // on their way from remote_ to own_; kept for its memory
+  EventQueue own_;
   std::atomic<std::size_t> own_size_{0};  // of own_, for other threads; only the loop's sets it
 
   std::mutex mutex_;
-  std::vector<EventRef> remote_;  // guarded by mutex_
+  EventQueue remote_;  // guarded by mutex_
   std::atomic<std::size_t> remote_size_{0};
 };
 
