@@ -65,7 +65,31 @@ void BufferPool::give_back(Buffer* buffer) noexcept {
   kept_bytes_ += block;
 }
 
+void BorrowedBytes::reset() noexcept {
+  unlink();
+  bytes_ = {};
+  own_.reset();
+  lost_ = false;
+}
+
+void BorrowedBytes::copy() noexcept {
+  own_.reset(new (std::nothrow) std::byte[bytes_.size()]);
+  lost_ = own_ == nullptr;
+  if (!lost_) std::copy(bytes_.begin(), bytes_.end(), own_.get());
+  bytes_ = {own_.get(), lost_ ? 0 : bytes_.size()};
+}
+
+void ReceiveBuffer::lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept {
+  borrower.bytes_ = bytes;
+  borrowers_.push_back(borrower);
+}
+
+void ReceiveBuffer::take_back() noexcept {
+  while (!borrowers_.empty()) borrowers_.pop_front().copy();
+}
+
 void ReceiveBuffer::clear() noexcept {
+  take_back();
   if (buffer_ != nullptr) pool_.give_back(buffer_);
   buffer_ = nullptr;
   needed_ = 0;
@@ -76,6 +100,7 @@ void ReceiveBuffer::move_to(std::size_t capacity) {
   const auto left = data();
   if (!left.empty()) std::memcpy(larger->free_space().data(), left.data(), left.size());
   larger->filled(left.size());
+  take_back();
   if (buffer_ != nullptr) pool_.give_back(buffer_);
   buffer_ = larger;
 }

@@ -43,7 +43,7 @@ class FrameSource final : public FramedSource {
       : FramedSource(loop, std::move(channel), scene.limits), scene_(scene), heard_(heard) {}
 
  private:
-  EventRef parse_message(std::span<const std::byte> message) override {
+  EventRef parse_message(std::span<const std::byte> message, ReceiveBuffer&) override {
     demand(heard_.ends.empty(), "a frame is parsed after the end");
     std::string frame(reinterpret_cast<const char*>(message.data()), message.size());
     if (frame.starts_with(kNonsense)) throw ProtocolError(Errc::BadFrame, "nonsense");

@@ -41,6 +41,12 @@ class FakeNode final : public node::NodeRequests {
       default: throw std::system_error(make_error_code(Errc::LimitReached), "no details");
     }
   }
+  node::public_api::ExplainResponse explain(const CorrelationId& id) override {
+    if (mood % 4 == 3) throw std::runtime_error("nobody knows");
+    node::public_api::ExplainResponse told;
+    told.add_waits()->set_id(id.str());
+    return told;
+  }
   std::optional<node::Error> reload(const CorrelationId&) override {
     if (mood % 4 == 0) return std::nullopt;
     return node::make_error(node::CONFIGURATION_REJECTED, "no");

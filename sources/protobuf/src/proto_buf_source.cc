@@ -31,10 +31,14 @@ EventRef FramedSource::parse_frame(ReceiveBuffer& received) {
       return nullptr;
     }
     received.need(0);
-    EventRef event = parse_message(bytes.subspan(kHeader, size));
+    EventRef event = parse_message(bytes.subspan(kHeader, size), received);
     received.consume(kHeader + size);
     if (event != nullptr) return event;
   }
+}
+
+void throw_no_message(std::size_t bytes) {
+  throw ProtocolError(Errc::BadFrame, "a frame of " + std::to_string(bytes) + " bytes is no message");
 }
 
 void parse_proto_buf(std::span<const std::byte> bytes, google::protobuf::MessageLite& message) {

@@ -3,11 +3,15 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+
+#include <snowfox/core/intrusive_list.h>
 
 namespace snowfox {
 
 class BufferPool;
+class ReceiveBuffer;
 
 /// A block of bytes lent by a BufferPool, filled from the front of its free part and emptied from the front of its
 /// data.
@@ -67,6 +71,25 @@ class BufferPool {
   std::size_t kept_bytes_ = 0;
 };
 
+/// Bytes that lie in a ReceiveBuffer and are looked at there, also when they were consumed. If they are to be moved or
+/// given away before reset(), they are copied, once.
+class BorrowedBytes : private ListNode<BorrowedBytes> {
+ public:
+  std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  /// There was no memory for the copy: bytes() is empty.
+  bool lost() const noexcept { return lost_; }
+  void reset() noexcept;
+
+ private:
+  friend class ReceiveBuffer;
+  friend class IntrusiveList<BorrowedBytes, BorrowedBytes>;
+  void copy() noexcept;
+
+  std::span<const std::byte> bytes_;
+  std::unique_ptr<std::byte[]> own_;
+  bool lost_ = false;
+};
+
 /// What a connection has received and its protocol has not yet consumed: contiguous, and holding no memory while empty.
 class ReceiveBuffer {
  public:
@@ -80,6 +103,8 @@ class ReceiveBuffer {
   std::span<const std::byte> data() const noexcept { return buffer_ ? buffer_->data() : std::span<const std::byte>(); }
   bool empty() const noexcept { return data().empty(); }
   void consume(std::size_t bytes) noexcept { buffer_->consumed(bytes); }
+  /// Lets `borrower`, which must have nothing, look at `bytes`, a part of data().
+  void lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept;
   /// So many bytes are needed in all before there is a whole frame: a hint for what to lend. What is really lent grows
   /// with what is received, so announcing much costs the announcer as much.
   void need(std::size_t bytes) noexcept { needed_ = bytes; }
@@ -96,9 +121,11 @@ class ReceiveBuffer {
 
  private:
   void move_to(std::size_t capacity);
+  void take_back() noexcept;
 
   BufferPool& pool_;
   Buffer* buffer_ = nullptr;
+  IntrusiveList<BorrowedBytes, BorrowedBytes> borrowers_;
   std::size_t needed_ = 0;
 };
 

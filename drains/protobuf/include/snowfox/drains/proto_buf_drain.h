@@ -27,13 +27,33 @@ class ProtoBufDrain final : public StreamDrain {
   /// other side would refuse it.
   template <std::derived_from<google::protobuf::MessageLite> Message>
   void enqueue(const Message& message) {
-    const std::size_t bytes = enqueue_message(message);
+    tell(message, enqueue_message(message));
+  }
+  /// The same with what knows how long it is and how to write itself: a MessageView, a WireMessage.
+  template <typename Message>
+  requires requires(const Message& message, std::byte* to) {
+    std::size_t{message.wire_size()};
+    message.write_wire(to);
+  }
+  void enqueue(const Message& message) {
+    const std::size_t size = message.wire_size();
+    std::byte* const to = begin_frame(size);
+    if (to == nullptr) return;
+    message.write_wire(to);
+    commit(kHeaderBytes + size);
+    tell(message, kHeaderBytes + size);
+  }
+
+ private:
+  template <typename Message>
+  void tell(const Message& message, std::size_t bytes) {
     if constexpr (requires { std::string_view(message.correlation_id()); }) {
       if (bytes != 0 && !loop().lifecycle().step.empty()) tell_step(message.correlation_id(), bytes);
     }
   }
-
- private:
+  /// Where a message of so many bytes is to be written, after its length; null if the drain takes none. `message`,
+  /// which may be null, is named if it is too long.
+  std::byte* begin_frame(std::size_t size, const google::protobuf::MessageLite* message = nullptr);
   /// So many bytes with the length, 0 if the drain takes none.
   std::size_t enqueue_message(const google::protobuf::MessageLite& message);
   void tell_step(std::string_view correlation_id, std::size_t bytes) noexcept;

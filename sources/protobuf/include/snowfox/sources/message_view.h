@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -29,18 +30,18 @@ struct WireField {
   std::span<const std::byte> whole;  ///< with its tag
 };
 
-/// Takes the next field from the front of `bytes`, which must not be empty. False, and `bytes` is of no more use, if they
-/// begin with none.
-bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept;
+/// Takes the next field from the front of `bytes`, which must not be empty. False, and `bytes` is of no more use, if
+/// they begin with none.
+inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept;
 
-/// Whether a protobuf `string` may be made of `text`.
-bool is_utf8(std::string_view text) noexcept;
+/// Whether `text` is what a protobuf `string` may hold, which is UTF-8 (https://www.rfc-editor.org/rfc/rfc3629).
+inline bool valid_utf8(std::string_view text) noexcept;
 
 /// A protobuf message that is looked at where it was received: nothing is copied, and parsed is only what is asked for.
 /// So a program that passes messages on need not know what is in them, and what it does not know it passes on, too.
 ///
-/// Fields are asked for by their number in the .proto file; of a field that occurs more than once the last counts, as in
-/// protobuf's own parser. All views into the message are valid as long as it is there and nothing is done to it.
+/// Fields are asked for by their number in the .proto file; of a field that occurs more than once the last counts, as
+/// in protobuf's own parser. All views into the message are valid as long as it is there and nothing is done to it.
 class MessageView {
  public:
   MessageView() = default;
@@ -50,12 +51,10 @@ class MessageView {
   /// The message as it came. It need not be a message of any type, but is one on the wire.
   std::span<const std::byte> wire() const noexcept { return received_.bytes(); }
 
-  /// The last field of this number; nothing if it has none.
-  std::optional<WireField> find(std::uint32_t number) const noexcept;
-  /// Of an integer, a bool or an enum; nothing if it has no field of this number, or one that is none of these. Those
-  /// that sint32 and sint64 declare come zigzag-encoded, as they are.
+  /// Of an integer, a bool or an enum; nothing if it has no such field of this number. What is declared as sint32 or
+  /// sint64 comes zigzag-encoded, as it is, and a double or float as its bits.
   std::optional<std::uint64_t> integer(std::uint32_t number) const noexcept;
-  /// Of a string that is UTF-8.
+  /// Of a string; nothing also if it is not UTF-8.
   std::optional<std::string_view> text(std::uint32_t number) const noexcept;
   /// Of bytes or a string or a message.
   std::optional<std::span<const std::byte>> bytes(std::uint32_t number) const noexcept;
@@ -88,6 +87,9 @@ class MessageView {
   void Clear() noexcept { received_.reset(); }
 
  private:
+  /// The last field of this number that is laid out in one of these ways.
+  std::optional<WireField> find(std::uint32_t number, std::initializer_list<WireType> types) const noexcept;
+
   BorrowedBytes received_;
 };
 
@@ -113,13 +115,14 @@ class EnvelopeView final : public MessageView {
     return {reinterpret_cast<const char*>(wire().data()) + id_begin_, id_size_};
   }
   std::uint32_t code() const noexcept { return code_; }
-  std::uint32_t timeout_ms() const noexcept { return timeout_ms_; }
+  std::uint64_t timeout_ms() const noexcept { return timeout_ms_; }
 
   /// Walks over all fields, once. False if they are none.
   bool read(ReceiveBuffer& buffer, std::span<const std::byte> bytes) noexcept {
     const std::byte* const begin = bytes.data();
     borrow(buffer, bytes);
-    id_begin_ = id_size_ = code_ = timeout_ms_ = 0;
+    id_begin_ = id_size_ = code_ = 0;
+    timeout_ms_ = 0;
     WireField field;
     while (!bytes.empty()) {
       if (!next_wire_field(bytes, field)) return false;
@@ -127,11 +130,11 @@ class EnvelopeView final : public MessageView {
       if (field.number == Fields.correlation_id && field.type == WireType::Bytes) {
         id_begin_ = static_cast<std::uint32_t>(field.bytes.data() - begin);
         id_size_ = static_cast<std::uint32_t>(field.bytes.size());
-        if (!is_utf8({reinterpret_cast<const char*>(field.bytes.data()), id_size_})) return false;
+        if (!valid_utf8({reinterpret_cast<const char*>(field.bytes.data()), id_size_})) return false;
       } else if (field.number == Fields.code && field.type == WireType::Varint) {
         code_ = static_cast<std::uint32_t>(field.value);
       } else if (field.number == Fields.timeout_ms && field.type == WireType::Varint) {
-        timeout_ms_ = static_cast<std::uint32_t>(field.value);
+        timeout_ms_ = field.value;
       }
     }
     return true;
@@ -141,7 +144,78 @@ class EnvelopeView final : public MessageView {
   std::uint32_t id_begin_ = 0;
   std::uint32_t id_size_ = 0;
   std::uint32_t code_ = 0;
-  std::uint32_t timeout_ms_ = 0;
+  std::uint64_t timeout_ms_ = 0;
 };
+
+// --- inline, for each message goes through these ---
+
+namespace detail {
+/// Any varint; false if it does not end, or has more than 64 bits.
+bool next_long_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept;
+/// The rest of a group after its first tag: leaves in `field` what is in it.
+bool next_group(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept;
+bool valid_long_utf8(std::string_view text) noexcept;
+
+inline bool next_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
+  if (bytes.empty() || (bytes.front() & std::byte{0x80}) != std::byte{0}) return next_long_varint(bytes, value);
+  value = std::to_integer<std::uint64_t>(bytes.front());
+  bytes = bytes.subspan(1);
+  return true;
+}
+template <typename Integer>
+bool next_fixed(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
+  if (bytes.size() < sizeof(Integer)) return false;
+  Integer little_endian = 0;
+  for (std::size_t i = sizeof(Integer); i-- > 0;) {
+    little_endian = static_cast<Integer>(little_endian << 8 | std::to_integer<Integer>(bytes[i]));
+  }
+  value = little_endian;
+  bytes = bytes.subspan(sizeof(Integer));
+  return true;
+}
+/// What comes after a tag.
+inline bool next_value(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept {
+  switch (field.type) {
+    case WireType::Varint: return next_varint(bytes, field.value);
+    case WireType::Bytes: {
+      std::uint64_t size = 0;
+      if (!next_varint(bytes, size) || size > bytes.size()) return false;
+      field.bytes = bytes.first(static_cast<std::size_t>(size));
+      bytes = bytes.subspan(static_cast<std::size_t>(size));
+      return true;
+    }
+    case WireType::Fixed32: return next_fixed<std::uint32_t>(bytes, field.value);
+    case WireType::Fixed64: return next_fixed<std::uint64_t>(bytes, field.value);
+    case WireType::Group: return next_group(bytes, field, depth + 1);
+    default: return false;
+  }
+}
+inline bool next_tag(std::span<const std::byte>& bytes, WireField& field) noexcept {
+  std::uint64_t tag = 0;
+  if (!next_varint(bytes, tag) || tag > UINT32_MAX) return false;
+  field.number = static_cast<std::uint32_t>(tag >> 3);
+  field.type = static_cast<WireType>(tag & 7);
+  return field.number != 0;
+}
+}  // namespace detail
+
+inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept {
+  const std::byte* const begin = bytes.data();
+  if (!detail::next_tag(bytes, field) || !detail::next_value(bytes, field, 0)) return false;
+  field.whole = {begin, bytes.data()};
+  return true;
+}
+
+inline bool valid_utf8(std::string_view text) noexcept {
+  constexpr std::uint64_t kNotAscii = 0x8080'8080'8080'8080;
+  std::uint64_t all = 0;
+  std::size_t at = 0;
+  for (std::uint64_t eight = 0; at + sizeof eight <= text.size(); at += sizeof eight) {
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    all |= eight;
+  }
+  for (; at < text.size(); ++at) all |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[at]));
+  return (all & kNotAscii) == 0 || detail::valid_long_utf8(text);
+}
 
 }  // namespace snowfox

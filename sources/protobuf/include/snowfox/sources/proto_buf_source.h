@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -19,6 +20,7 @@
 #include <snowfox/core/error.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/drains/proto_buf_drain.h>
+#include <snowfox/sources/message_view.h>
 #include <snowfox/sources/stream_source.h>
 
 namespace snowfox {
@@ -39,13 +41,16 @@ class FramedSource : public StreamSource {
  private:
   EventRef parse_frame(ReceiveBuffer& received) final;
   /// The event of one message's bytes, which are valid during the call only; null for none. Throws ProtocolError.
-  virtual EventRef parse_message(std::span<const std::byte> message) = 0;
+  /// Whoever looks at them for longer borrows them of `received`.
+  virtual EventRef parse_message(std::span<const std::byte> message, ReceiveBuffer& received) = 0;
 
   const ProtoBufOptions& options_;
 };
 
 /// Reads `bytes` into `message`. Throws ProtocolError if they are no such message.
 void parse_proto_buf(std::span<const std::byte> bytes, google::protobuf::MessageLite& message);
+/// Throws ProtocolError: a frame of so many bytes is no message.
+[[noreturn]] void throw_no_message(std::size_t bytes);
 /// Never destroys `message`, and tells the leak sanitizer that this is meant.
 void lose_message(const google::protobuf::MessageLite* message) noexcept;
 
@@ -58,6 +63,9 @@ class MessageEvent;
 /// If Message has a string field `correlation_id`, it becomes the event's: a message without one, or with one longer
 /// than CorrelationId holds, goes to `on_refused`. If it has an integer field `timeout_ms` above zero, the sender gives
 /// up so many milliseconds from now: handling is not begun after that.
+///
+/// Message is a class that protobuf has generated, or an EnvelopeView, which looks at the message where it was received
+/// and costs a fraction of parsing it.
 template <typename Message>
 class ProtoBufProtocol {
  public:
@@ -97,8 +105,8 @@ class ProtoBufProtocol {
   };
   using MessageRef = std::unique_ptr<Message, GiveBack>;
 
-  /// An empty message for `bytes` of content: one used before, if there is one. One that grows large is not used again,
-  /// it would hold its memory for ever.
+  /// A message to read `bytes` of content into: one used before, if there is one, with what was in it. One that grows
+  /// large is not used again, it would hold its memory for ever.
   MessageRef take(std::size_t bytes) {
     if (bytes > kSpareBytes) return MessageRef(new Message, GiveBack{});
     if (spare_.empty()) return MessageRef(new Message, GiveBack{this});
@@ -114,7 +122,8 @@ class ProtoBufProtocol {
   void give_back(Message* message) noexcept {
     std::unique_ptr<Message> owned(message);
     if (spare_.size() >= kSpareMessages) return;
-    owned->Clear();
+    // What protobuf parses into it clears it before.
+    if constexpr (!std::derived_from<Message, google::protobuf::MessageLite>) owned->Clear();
     spare_.push_back(std::move(owned));
   }
 
@@ -149,7 +158,12 @@ class MessageEvent final : public Event {
   /// Takes the message out of the event, to keep it.
   MessageRef take_message() noexcept { return std::move(message_); }
 
-  void handle() override { protocol_.on_message(*this); }
+  void handle() override {
+    if constexpr (requires { message_->lost(); }) {
+      if (message_ && message_->lost()) throw std::bad_alloc();
+    }
+    protocol_.on_message(*this);
+  }
   void rescue(std::exception_ptr error) override {
     if (!protocol_.on_error) std::rethrow_exception(std::move(error));
     protocol_.on_error(*this, std::move(error));
@@ -172,15 +186,19 @@ class ProtoBufSource final : public FramedSource {
       : FramedSource(loop, std::move(channel), protocol.options), protocol_(protocol), drain_(drain) {}
 
  private:
-  EventRef parse_message(std::span<const std::byte> bytes) override {
+  EventRef parse_message(std::span<const std::byte> bytes, ReceiveBuffer& received) override {
     auto message = protocol_.take(bytes.size());
-    try {
-      parse_proto_buf(bytes, *message);
-    } catch (const std::bad_alloc&) {
-      // Protobuf calls a member of a oneof set before it has memory for it. In a message that was used before there is
-      // a pointer to what was there then, and destroying it would free that again: better to lose it.
-      lose_message(message.release());
-      throw;
+    if constexpr (requires { message->read(received, bytes); }) {
+      if (!message->read(received, bytes)) throw_no_message(bytes.size());
+    } else {
+      try {
+        parse_proto_buf(bytes, *message);
+      } catch (const std::bad_alloc&) {
+        // Protobuf calls a member of a oneof set before it has memory for it, and its pointer may still be what was
+        // there before: destroying the message would free that, perhaps again. Better to lose it.
+        lose_message(message.release());
+        throw;
+      }
     }
     CorrelationId id;
     if constexpr (requires { std::string_view(message->correlation_id()); }) {
@@ -250,7 +268,7 @@ struct ProtoBufConnection {
 };
 
 /// For the side that asks: makes the source and the drain of a new connection; the loop owns them. Answers are read
-/// however much is still to be sent.
+/// however much is still to be sent. If it throws, neither was made.
 template <typename Message>
 ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                      const Watermarks* watermarks = nullptr) {

@@ -1,0 +1,115 @@
+#include <snowfox/sources/message_view.h>
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/message_lite.h>
+
+#include <string>
+
+#include <snowfox/core/error.h>
+
+namespace snowfox {
+
+bool detail::next_long_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
+  constexpr std::size_t kLongest = 10;
+  value = 0;
+  for (std::size_t i = 0; i < std::min(bytes.size(), kLongest); ++i) {
+    const auto seven = std::to_integer<std::uint64_t>(bytes[i] & std::byte{0x7f});
+    value |= seven << (7 * i);
+    if ((bytes[i] & std::byte{0x80}) != std::byte{0}) continue;
+    bytes = bytes.subspan(i + 1);
+    return true;
+  }
+  return false;
+}
+
+bool detail::next_group(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept {
+  // As deep as protobuf goes into messages.
+  constexpr unsigned kDeepest = 100;
+  if (depth > kDeepest) return false;
+  const std::byte* const begin = bytes.data();
+  WireField inner;
+  for (;;) {
+    const std::byte* const end = bytes.data();
+    if (!next_tag(bytes, inner)) return false;
+    if (inner.type == WireType::EndGroup) {
+      field.bytes = {begin, end};
+      return inner.number == field.number;
+    }
+    if (!next_value(bytes, inner, depth)) return false;
+  }
+}
+
+bool detail::valid_long_utf8(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  for (std::size_t at = 0; at < text.size();) {
+    const unsigned char first = byte(at);
+    if (first < 0x80) {
+      ++at;
+      continue;
+    }
+    // Neither longer than need be, nor half of a pair of UTF-16, nor beyond U+10FFFF: the second byte tells.
+    std::size_t more = 0;
+    unsigned char least = 0x80;
+    unsigned char most = 0xbf;
+    if (first >= 0xc2 && first <= 0xdf) {
+      more = 1;
+    } else if (first >= 0xe0 && first <= 0xef) {
+      more = 2;
+      if (first == 0xe0) least = 0xa0;
+      if (first == 0xed) most = 0x9f;
+    } else if (first >= 0xf0 && first <= 0xf4) {
+      more = 3;
+      if (first == 0xf0) least = 0x90;
+      if (first == 0xf4) most = 0x8f;
+    } else {
+      return false;
+    }
+    if (text.size() - at <= more || byte(at + 1) < least || byte(at + 1) > most) return false;
+    for (std::size_t i = 2; i <= more; ++i) {
+      if ((byte(at + i) & 0xc0) != 0x80) return false;
+    }
+    at += more + 1;
+  }
+  return true;
+}
+
+std::optional<WireField> MessageView::find(std::uint32_t number, std::initializer_list<WireType> types) const noexcept {
+  std::optional<WireField> last;
+  for_each([&](const WireField& field) {
+    if (field.number == number && std::find(types.begin(), types.end(), field.type) != types.end()) last = field;
+  });
+  return last;
+}
+
+std::optional<std::uint64_t> MessageView::integer(std::uint32_t number) const noexcept {
+  const auto field = find(number, {WireType::Varint, WireType::Fixed32, WireType::Fixed64});
+  return field ? std::optional(field->value) : std::nullopt;
+}
+
+std::optional<std::span<const std::byte>> MessageView::bytes(std::uint32_t number) const noexcept {
+  const auto field = find(number, {WireType::Bytes});
+  return field ? std::optional(field->bytes) : std::nullopt;
+}
+
+std::optional<std::string_view> MessageView::text(std::uint32_t number) const noexcept {
+  const auto found = bytes(number);
+  if (!found) return std::nullopt;
+  const std::string_view text(reinterpret_cast<const char*>(found->data()), found->size());
+  return valid_utf8(text) ? std::optional(text) : std::nullopt;
+}
+
+bool MessageView::parse(std::uint32_t number, google::protobuf::MessageLite& message) const {
+  bool found = false;
+  message.Clear();
+  for_each([&](const WireField& field) {
+    if (field.number != number || field.type != WireType::Bytes) return;
+    found = true;
+    google::protobuf::io::CodedInputStream input(reinterpret_cast<const std::uint8_t*>(field.bytes.data()),
+                                                 static_cast<int>(field.bytes.size()));
+    if (message.MergeFromCodedStream(&input) && input.ConsumedEntireMessage()) return;
+    throw ProtocolError(Errc::BadFrame, "field " + std::to_string(number) + " is no " + message.GetTypeName());
+  });
+  return found;
+}
+
+}  // namespace snowfox
