@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <snowfox/core/loop_manager.h>
+#include <snowfox/drains/wire_message.h>
 #include <snowfox/promises/promise_keeper.h>
 #include <snowfox/promises/request.h>
 #include <snowfox/sources/proto_buf_source.h>
@@ -26,6 +27,7 @@ namespace {
 
 using namespace snowfox;
 using echo::Envelope;
+using View = EnvelopeView<EnvelopeFields{.correlation_id = 1, .code = 2}>;
 using peers::Request;
 
 struct Scenario {
@@ -36,13 +38,14 @@ struct Scenario {
   std::size_t idle;
   bool churn;
   bool two_hop;
+  bool in_place = false;
 };
 
 constexpr Scenario kScenarios[] = {
     {"one", 1, 1, 64, 0, false, false},      {"deep", 64, 16, 64, 0, false, false},
     {"wide", 1000, 1, 64, 0, false, false},  {"large", 16, 4, 16384, 0, false, false},
     {"churn", 64, 1, 64, 0, true, false},    {"beside-idle", 64, 16, 64, 2000, false, false},
-    {"two-hop", 64, 16, 64, 0, false, true},
+    {"two-hop", 64, 16, 64, 0, false, true}, {"in-place", 64, 16, 64, 0, false, false, true},
 };
 
 std::pair<int, int> socket_pair() {
@@ -57,8 +60,8 @@ std::pair<int, int> socket_pair() {
 /// What is measured; its clients are given the other ends of its connections.
 class Server {
  public:
-  explicit Server(bool two_hop) {
-    if (!two_hop) {
+  explicit Server(const Scenario& scenario) : in_place_(scenario.in_place) {
+    if (!scenario.two_hop) {
       requests_.on_message = [](MessageEvent<Envelope>& request) {
         request.message().set_code(request.message().code() + 1);
         request.answer(request.message());
@@ -89,7 +92,12 @@ class Server {
 
   int connect() {
     const auto [ours, theirs] = socket_pair();
-    serve_proto_buf(loop_, Channel::make(loop_, Descriptor(loop_.io(), ours)), requests_);
+    const ChannelRef channel = Channel::make(loop_, Descriptor(loop_.io(), ours));
+    if (in_place_) {
+      serve_proto_buf(loop_, channel, viewed_);
+    } else {
+      serve_proto_buf(loop_, channel, requests_);
+    }
     return theirs;
   }
   int back_fd() const noexcept { return back_fd_; }
@@ -103,6 +111,10 @@ class Server {
   LoopManager loop_;
   ProtoBufProtocol<Envelope> requests_{nullptr};
   ProtoBufProtocol<Envelope> answers_{nullptr};
+  ProtoBufProtocol<View> viewed_{[](MessageEvent<View>& request) {
+    request.answer(WireMessage().integer(2, request.message().code() + 1).others(request.message()));
+  }};
+  const bool in_place_;
   PromiseKeeper keeper_{loop_};
   DrainId back_ = kNoDrain;
   int back_fd_ = -1;
@@ -248,7 +260,7 @@ int main(int argc, char** argv) try {
     setrlimit(RLIMIT_NOFILE, &limit);
   }
   const Scenario& scenario = scenario_named(argv[1]);
-  Server server(scenario.two_hop);
+  Server server(scenario);
   Clients clients(scenario, server);
   const unsigned long rounds = std::stoul(argv[2]);
   for (unsigned long i = 0; i < rounds; ++i) clients.round();
