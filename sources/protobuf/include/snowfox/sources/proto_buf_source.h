@@ -177,8 +177,8 @@ class ProtoBufSource final : public FramedSource {
     try {
       parse_proto_buf(bytes, *message);
     } catch (const std::bad_alloc&) {
-      // Protobuf calls a member of a oneof set before it has memory for it. In a message that was used before there is
-      // a pointer to what was there then, and destroying it would free that again: better to lose it.
+      // Protobuf calls a member of a oneof set before it has memory for it, and its pointer may still be what was there
+      // before: destroying the message would free that, perhaps again. Better to lose it.
       lose_message(message.release());
       throw;
     }
@@ -250,7 +250,7 @@ struct ProtoBufConnection {
 };
 
 /// For the side that asks: makes the source and the drain of a new connection; the loop owns them. Answers are read
-/// however much is still to be sent.
+/// however much is still to be sent. If it throws, neither was made.
 template <typename Message>
 ProtoBufConnection connect_proto_buf(LoopManager& loop, const ChannelRef& channel, ProtoBufProtocol<Message>& protocol,
                                      const Watermarks* watermarks = nullptr) {
