@@ -23,6 +23,7 @@ class StreamDrain : public EventDrain {
   ~StreamDrain() override;
 
   using EventDrain::enqueue;
+  /// All of `bytes`, or if it throws none.
   void enqueue(std::span<const std::byte> bytes) override;
 
   /// Room for exactly `bytes` in one piece, to be written in place and enqueued by commit() before anything else is;
