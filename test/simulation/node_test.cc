@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include <snowfox/simulation/failing_allocations.h>
 #include <snowfox/simulation/seeds.h>
 #include <snowfox/simulation/simulation.h>
 #include "client/node_client.h"
@@ -113,7 +112,6 @@ struct ClientProgram {
     loop.poller().wake();
   }
   int settled() const noexcept { return answered + rejected; }
-  bool done() const noexcept { return left == 0 && pending == 0; }
 
   LoopManager& loop;
   int left;
@@ -129,14 +127,10 @@ struct ClientProgram {
 struct NodeWorld {
   explicit NodeWorld(std::uint64_t seed) : world({.seed = seed}), machine(world.add_host("machine")) {
     configure(0);
-    machine.install("/usr/bin/snow-fox-spawner", [this](Process& process) {
-      spawner = &process;
-      return std::make_shared<SpawnerProgram>(process);
-    });
-    machine.install("/usr/bin/snow-fox-manager", [this](Process& process) {
-      manager = &process;
-      return std::make_shared<ManagerProgram>(process);
-    });
+    machine.install("/usr/bin/snow-fox-spawner",
+                    [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
+    machine.install("/usr/bin/snow-fox-manager",
+                    [](Process& process) { return std::make_shared<ManagerProgram>(process); });
   }
   /// Every third does not hold.
   void configure(int number) const {
@@ -154,8 +148,6 @@ struct NodeWorld {
   simulation::Simulation world;
   simulation::Host& machine;
   Process* daemon = nullptr;
-  Process* manager = nullptr;
-  Process* spawner = nullptr;
 };
 
 constexpr int kRequests = 40;
@@ -224,59 +216,6 @@ TEST(NodeSimulationTest, TellsClientsWhoseConnectionsAreReset) {
   const auto result = simulation::run_seeds(15, 5, [&](std::uint64_t seed) { return weather(seed, 0.02, &rejected); });
   EXPECT_TRUE(result) << result.message;
   EXPECT_GT(rejected, 0);
-}
-
-/// Two requests, a reload that holds and one that does not, two requests, the end: with the k-th allocation failing of
-/// the process that `side` picks. If that costs the connection between two of the node's own processes, the node ends,
-/// in order. True if the process has no allocation so late.
-bool without_memory(std::uint64_t k, Process& (*side)(NodeWorld&, Process& client)) {
-  NodeWorld node(7);
-  auto& world = node.world;
-  node.start();
-  Process& client =
-      node.machine.start("client", [](Process& process) { return std::make_shared<ClientProgram>(process, 2); });
-  Process& hit = side(node, client);
-  const std::uint64_t before = hit.allocations();
-  hit.fail_allocation(k);
-  const auto& told = client.program<ClientProgram>();
-  const auto answered = [&] { return told.done() || (!node.daemon->running() && told.pending == 0); };
-  require(world.run_until(answered, 10min), "not all is answered\n" + world.description());
-  for (int i = 1; i <= 2; ++i) {
-    node.configure(i);
-    node.daemon->signal(SIGHUP);
-    world.run_for(100ms);
-  }
-  client.program<ClientProgram>().ask_more(2);
-  require(world.run_until(answered, 10min), "not all is answered again\n" + world.description());
-  require(told.answered + told.rejected + told.left == 4, "an answer is missing\n" + world.description());
-  const bool unharmed = node.daemon->running();
-  for (Process* process : {node.daemon, node.manager, node.spawner, &client}) {
-    if (process == node.daemon || process == &client) process->signal(SIGTERM);
-    require(world.run_until([&] { return !process->running(); }, 1min),
-            process->name() + " does not end\n" + world.description());
-    const int code = process->exit_code().value_or(-1);
-    require(code == 0 || (!unharmed && code == 1), process->name() + " did not end in order\n" + world.description());
-  }
-  return hit.allocations() - before <= k;
-}
-
-void sweep(Process& (*side)(NodeWorld&, Process& client)) {
-  std::uint64_t k = 0;
-  bool clean = false;
-  for (; !clean; ++k) {
-    ASSERT_NO_THROW(clean = without_memory(k, side)) << "allocation " << k;
-  }
-  EXPECT_GT(k, 8U);
-}
-
-TEST(NodeSweepTest, TheManagerGetsOverWantOfMemory) {
-  sweep([](NodeWorld& node, Process&) -> Process& { return *node.manager; });
-}
-TEST(NodeSweepTest, TheSpawnerGetsOverWantOfMemory) {
-  sweep([](NodeWorld& node, Process&) -> Process& { return *node.spawner; });
-}
-TEST(NodeSweepTest, TheClientGetsOverWantOfMemory) {
-  sweep([](NodeWorld&, Process& client) -> Process& { return client; });
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ class Reload {
   Reload(StaticScope& statics, Load load, Build build)
       : load_(std::move(load)), build_(std::move(build)), switch_(statics) {}
 
-  /// Loads, and applies what it got.
+  /// Loads, and applies what it got. Throws std::bad_alloc, and changes nothing, if there is no memory to say what went
+  /// wrong.
   ReloadResult reload() {
     try {
       return apply(load_());
