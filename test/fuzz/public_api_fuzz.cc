@@ -62,10 +62,9 @@ class Reception {
  public:
   Reception(std::uint8_t options, const Cuts& cuts) : cuts_(cuts), node_(*world_.loop()), api_(*world_.loop(), node_) {
     node_.mood = options;
-    node::ApiConfiguration configuration;
-    configuration.max_clients = options / 4 % 4;
-    if ((options & 0x40) != 0) configuration.idle_timeout = std::chrono::seconds(5);
-    api_.set(configuration);
+    configuration_.max_clients = options / 4 % 4;
+    if ((options & 0x40) != 0) configuration_.idle_timeout = std::chrono::seconds(5);
+    api_.set(configuration_);
   }
 
   void step(FuzzInput& input) {
@@ -154,7 +153,7 @@ class Reception {
         demand(answer.code() != 0 && static_cast<int>(answer.code()) == static_cast<int>(answer.payload_case()),
                "a client is answered by a payload of another code");
         demand(answer.has_error() || answer.has_ack() || answer.has_introduce_response() ||
-                   answer.has_node_info_response(),
+                   answer.has_node_info_response() || answer.has_explain_response(),
                "a client is answered by what is no answer");
         if (answer.has_error()) {
           demand(answer.error().code() != 0 && !answer.error().text().empty(), "a refusal does not say why");
@@ -171,6 +170,7 @@ class Reception {
   Cuts cuts_;
   ScriptedWorld world_;
   FakeNode node_;
+  node::ApiConfiguration configuration_;
   node::PublicApi api_;
   std::array<Client, kClients> clients_;
   std::size_t connections_ = 0;

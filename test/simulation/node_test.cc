@@ -139,7 +139,7 @@ struct NodeWorld {
   }
   void start() {
     daemon = &machine.start("snow-fox-daemon",
-                            [this](Process& process) { return std::make_shared<DaemonProgram>(process); });
+                            [](Process& process) { return std::make_shared<DaemonProgram>(process); });
     require(world.run_until([&] { return !daemon->running() || daemon->program<DaemonProgram>().ready; }, 1min),
             "the node does not start\n" + world.description());
     require(daemon->running(), "the node has not started\n" + world.description());

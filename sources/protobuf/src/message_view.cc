@@ -9,33 +9,33 @@
 
 namespace snowfox {
 
-bool detail::next_long_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
-  constexpr std::size_t kLongest = 10;
+const std::byte* detail::long_varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
+  constexpr unsigned kBits = 64;
   value = 0;
-  for (std::size_t i = 0; i < std::min(bytes.size(), kLongest); ++i) {
-    const auto seven = std::to_integer<std::uint64_t>(bytes[i] & std::byte{0x7f});
-    value |= seven << (7 * i);
-    if ((bytes[i] & std::byte{0x80}) != std::byte{0}) continue;
-    bytes = bytes.subspan(i + 1);
-    return true;
+  for (unsigned shift = 0; shift < kBits && at != end; shift += 7) {
+    const auto byte = std::to_integer<std::uint64_t>(*at++);
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return at;
   }
-  return false;
+  return nullptr;
 }
 
-bool detail::next_group(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept {
+const std::byte* detail::group(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept {
   // As deep as protobuf goes into messages.
   constexpr unsigned kDeepest = 100;
-  if (depth > kDeepest) return false;
-  const std::byte* const begin = bytes.data();
+  if (depth > kDeepest) return nullptr;
+  const std::byte* const begin = at;
   WireField inner;
   for (;;) {
-    const std::byte* const end = bytes.data();
-    if (!next_tag(bytes, inner)) return false;
+    const std::byte* const inner_end = at;
+    at = tag(at, end, inner);
+    if (at == nullptr) return nullptr;
     if (inner.type == WireType::EndGroup) {
-      field.bytes = {begin, end};
-      return inner.number == field.number;
+      field.bytes = {begin, inner_end};
+      return inner.number == field.number ? at : nullptr;
     }
-    if (!next_value(bytes, inner, depth)) return false;
+    at = detail::value(at, end, inner, depth);
+    if (at == nullptr) return nullptr;
   }
 }
 

@@ -150,59 +150,62 @@ class EnvelopeView final : public MessageView {
 // --- inline, for each message goes through these ---
 
 namespace detail {
-/// Any varint; false if it does not end, or has more than 64 bits.
-bool next_long_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept;
-/// The rest of a group after its first tag: leaves in `field` what is in it.
-bool next_group(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept;
+// These read from `at` on and give where they stopped, or null if what they look for is not there.
+
+/// A varint of more than a byte.
+const std::byte* long_varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept;
+/// What is left of a group after its first tag; leaves in `field` what is in it.
+const std::byte* group(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept;
 bool valid_long_utf8(std::string_view text) noexcept;
 
-inline bool next_varint(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
-  if (bytes.empty() || (bytes.front() & std::byte{0x80}) != std::byte{0}) return next_long_varint(bytes, value);
-  value = std::to_integer<std::uint64_t>(bytes.front());
-  bytes = bytes.subspan(1);
-  return true;
+inline const std::byte* varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
+  if (at == end || (*at & std::byte{0x80}) != std::byte{0}) return long_varint(at, end, value);
+  value = std::to_integer<std::uint64_t>(*at);
+  return at + 1;
 }
 template <typename Integer>
-bool next_fixed(std::span<const std::byte>& bytes, std::uint64_t& value) noexcept {
-  if (bytes.size() < sizeof(Integer)) return false;
-  Integer little_endian = 0;
-  for (std::size_t i = sizeof(Integer); i-- > 0;) {
-    little_endian = static_cast<Integer>(little_endian << 8 | std::to_integer<Integer>(bytes[i]));
-  }
-  value = little_endian;
-  bytes = bytes.subspan(sizeof(Integer));
-  return true;
+const std::byte* fixed(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
+  if (static_cast<std::size_t>(end - at) < sizeof(Integer)) return nullptr;
+  value = 0;
+  for (std::size_t i = sizeof(Integer); i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(at[i]);
+  return at + sizeof(Integer);
+}
+inline const std::byte* tag(const std::byte* at, const std::byte* end, WireField& field) noexcept {
+  // Of five bytes at most, and what is in them beyond 32 bits is ignored: protobuf does so.
+  constexpr std::ptrdiff_t kLongest = 5;
+  std::uint64_t tag = 0;
+  const std::byte* const after = varint(at, end, tag);
+  field.number = static_cast<std::uint32_t>(tag) >> 3;
+  field.type = static_cast<WireType>(tag & 7);
+  return after == nullptr || after - at > kLongest || field.number == 0 ? nullptr : after;
 }
 /// What comes after a tag.
-inline bool next_value(std::span<const std::byte>& bytes, WireField& field, unsigned depth) noexcept {
+inline const std::byte* value(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept {
   switch (field.type) {
-    case WireType::Varint: return next_varint(bytes, field.value);
+    case WireType::Varint: return varint(at, end, field.value);
     case WireType::Bytes: {
       std::uint64_t size = 0;
-      if (!next_varint(bytes, size) || size > bytes.size()) return false;
-      field.bytes = bytes.first(static_cast<std::size_t>(size));
-      bytes = bytes.subspan(static_cast<std::size_t>(size));
-      return true;
+      at = varint(at, end, size);
+      if (at == nullptr || size > static_cast<std::size_t>(end - at)) return nullptr;
+      field.bytes = {at, static_cast<std::size_t>(size)};
+      return at + size;
     }
-    case WireType::Fixed32: return next_fixed<std::uint32_t>(bytes, field.value);
-    case WireType::Fixed64: return next_fixed<std::uint64_t>(bytes, field.value);
-    case WireType::Group: return next_group(bytes, field, depth + 1);
-    default: return false;
+    case WireType::Fixed32: return fixed<std::uint32_t>(at, end, field.value);
+    case WireType::Fixed64: return fixed<std::uint64_t>(at, end, field.value);
+    case WireType::Group: return group(at, end, field, depth + 1);
+    default: return nullptr;
   }
-}
-inline bool next_tag(std::span<const std::byte>& bytes, WireField& field) noexcept {
-  std::uint64_t tag = 0;
-  if (!next_varint(bytes, tag) || tag > UINT32_MAX) return false;
-  field.number = static_cast<std::uint32_t>(tag >> 3);
-  field.type = static_cast<WireType>(tag & 7);
-  return field.number != 0;
 }
 }  // namespace detail
 
 inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept {
   const std::byte* const begin = bytes.data();
-  if (!detail::next_tag(bytes, field) || !detail::next_value(bytes, field, 0)) return false;
-  field.whole = {begin, bytes.data()};
+  const std::byte* const end = begin + bytes.size();
+  const std::byte* at = detail::tag(begin, end, field);
+  if (at != nullptr) at = detail::value(at, end, field, 0);
+  if (at == nullptr) return false;
+  field.whole = {begin, at};
+  bytes = {at, end};
   return true;
 }
 
