@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include <snowfox/core/error.h>
 #include <snowfox/core/event_source.h>
@@ -55,6 +56,7 @@ class StreamDrain::Linger final : public EventSource {
   Linger(StreamDrain& drain, ChannelRef channel)
       : EventSource(drain.loop()), drain_(drain), channel_(std::move(channel)), patience_(*this) {
     channel_->set_source(this);
+    last_end_ = deadline_after(loop().now(), kLongestLinger);
     loop().arm(patience_, deadline_after(loop().now(), kLinger));
   }
   ~Linger() override { Linger::on_removed(); }
@@ -62,6 +64,7 @@ class StreamDrain::Linger final : public EventSource {
   EventRef parse() override {
     std::array<std::byte, BufferPool::kMedium> unheard;
     const ssize_t count = channel_->io().receive(channel_->fd(), unheard);
+    if (count > 0) heard_ = true;
     if (count == 0 || (count < 0 && count != -EAGAIN)) end();
     return nullptr;
   }
@@ -80,7 +83,9 @@ class StreamDrain::Linger final : public EventSource {
 
   void time_is_over() noexcept {
     const std::size_t left = channel_->io().undelivered_bytes(channel_->fd());
-    if (left == 0 || left >= undelivered_) return end();
+    const bool taken = left != 0 && left < undelivered_;
+    const bool talking = std::exchange(heard_, false) && loop().now() < last_end_;
+    if (!taken && !talking) return end();
     undelivered_ = left;
     loop().arm(patience_, deadline_after(loop().now(), kLinger));
   }
@@ -100,7 +105,9 @@ class StreamDrain::Linger final : public EventSource {
   StreamDrain& drain_;
   ChannelRef channel_;
   Patience patience_;
+  TimePoint last_end_;
   std::size_t undelivered_ = SIZE_MAX;  // when it was last looked
+  bool heard_ = false;                  // since then
 };
 
 StreamDrain::StreamDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks)

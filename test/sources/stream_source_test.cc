@@ -335,11 +335,23 @@ TEST_F(StreamSourceTest, WaitsNotForEverForAPeerThatDoesNotClose) {
   send("quit\nnot heard");
   EXPECT_EQ(receive_some(theirs_.get()), "goodbye");
   loop_.pass(StreamDrain::kLinger - 1ms);
-  send("still there");
   EXPECT_NE(drain_->id(), kNoDrain);
   loop_.pass(2ms);
   EXPECT_EQ(drain_->id(), kNoDrain);
   EXPECT_EQ(send_some(theirs_.get(), "too late"), 0U);
+}
+
+TEST_F(StreamSourceTest, WaitsNotForEverForAPeerThatGoesOnTalking) {
+  source_->on_line = [&](const std::string&) { source_->close(Errc::EndOfStream); };
+  drain_->enqueue("hello");
+  send("quit\n");
+  const TimePoint began = loop_->now();
+  while (drain_->id() != kNoDrain) {
+    ASSERT_LE(loop_->now() - began, StreamDrain::kLongestLinger + StreamDrain::kLinger);
+    send("not heard");
+    loop_.pass(1s);
+  }
+  EXPECT_GE(loop_->now() - began, StreamDrain::kLongestLinger);
 }
 
 TEST_F(StreamSourceTest, WaitsLongerForAPeerThatStillTakesItsLastAnswer) {

@@ -20,11 +20,13 @@ namespace snowfox {
 ///
 /// Closing a connection while something that the peer has sent lies unread, or comes later, resets it, and the peer may
 /// lose what it has not read. So a drain that closes when empty, and whose peer has not finished, first says that
-/// nothing more comes, and then reads and forgets what the peer sends until that closes its side, too. It does so for
-/// kLinger, and as long again as the peer keeps taking what was written.
+/// nothing more comes, and then reads and forgets what the peer sends until that closes its side, too. It does so until
+/// the peer has been silent for kLinger or all of it has lasted kLongestLinger, and in any case as long as the peer
+/// keeps taking what was written.
 class StreamDrain : public EventDrain {
  public:
   static constexpr Duration kLinger = std::chrono::seconds(5);
+  static constexpr Duration kLongestLinger = std::chrono::seconds(30);
 
   /// `channel`'s descriptor must be non-blocking unless it is a socket. It may still be connecting.
   StreamDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks = nullptr);
@@ -64,7 +66,7 @@ class StreamDrain : public EventDrain {
   Buffer* first_ = nullptr;
   Buffer* last_ = nullptr;
   std::unique_ptr<Stall> stall_;  // only if the peer has ever been slow
-  SourceId linger_ = kNoSource;  // what reads while it lingers
+  SourceId linger_ = kNoSource;   // what reads while it lingers
   bool overflown_ = false;
   bool socket_ = true;  // until it says that it is none
 };
