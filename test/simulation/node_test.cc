@@ -138,8 +138,8 @@ struct NodeWorld {
                        number % 3 == 2 ? "node: {nam: x}\n" : "node: {name: n" + std::to_string(number) + "}\n");
   }
   void start() {
-    daemon = &machine.start("snow-fox-daemon",
-                            [](Process& process) { return std::make_shared<DaemonProgram>(process); });
+    daemon =
+        &machine.start("snow-fox-daemon", [](Process& process) { return std::make_shared<DaemonProgram>(process); });
     require(world.run_until([&] { return !daemon->running() || daemon->program<DaemonProgram>().ready; }, 1min),
             "the node does not start\n" + world.description());
     require(daemon->running(), "the node has not started\n" + world.description());
