@@ -112,6 +112,7 @@ template <EnvelopeFields Fields>
 class EnvelopeView final : public MessageView {
  public:
   std::string_view correlation_id() const noexcept {
+    if (wire().empty()) return {};  // lost, or cleared
     return {reinterpret_cast<const char*>(wire().data()) + id_begin_, id_size_};
   }
   std::uint32_t code() const noexcept { return code_; }
