@@ -229,18 +229,18 @@ TEST_F(NodeBadInputTest, AnswersWhoClosesItsSideAfterAsking) {
 TEST_F(NodeBadInputTest, TellsOneClientTooManyThatItIs) {
   configure("api: {max_clients: 1}\n");
   start();
-  RawClient served(socket());
-  served.introduce();
+  std::optional<RawClient> served(socket());
+  served->introduce();
   const Finished refused = client({"--eval", "status"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.error, HasSubstr("the node has 1 clients, which is all it takes (api.max_clients)"));
   EXPECT_EQ(lines(refused.error), 1);
   RawClient silent(socket());
   EXPECT_TRUE(silent.closed_by_peer()) << "also who does not ask";
-  const auto info = served.ask(served.status_request());
+  const auto info = served->ask(served->status_request());
   EXPECT_EQ(info.node_info_response().status().colour(), Status::Yellow);
   EXPECT_THAT(info.node_info_response().status().reason(), HasSubstr("api.max_clients"));
-  served = RawClient(socket());
+  served.reset();
   EXPECT_TRUE(eventually([&] { return client({"--eval", "status"}).exit_code == 0; }));
   stop();
 }
