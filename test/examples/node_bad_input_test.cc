@@ -226,6 +226,27 @@ TEST_F(NodeBadInputTest, AnswersWhoClosesItsSideAfterAsking) {
   stop();
 }
 
+// Goal: what is asked about need not be an id, nor one that there is.
+TEST_F(NodeBadInputTest, IsAskedAboutWhatIsNoCorrelationId) {
+  start();
+  RawClient client(socket());
+  client.introduce();
+  const auto ask_about = [&](const std::string& id) {
+    auto request = client.status_request();
+    request.set_code(public_api::EXPLAIN_REQUEST);
+    request.mutable_explain_request()->set_id(id);
+    return client.ask(request);
+  };
+  const auto refused = ask_about(std::string(40, 'x'));
+  EXPECT_EQ(refused.error().code(), WRONG_CORRELATION_ID);
+  EXPECT_THAT(refused.error().text(), HasSubstr("explain_request.id has 40 bytes: expected 1 to 39"));
+  for (const std::string& id : {std::string(), std::string("nobody/1"), std::string(39, '\n')}) {
+    EXPECT_TRUE(ask_about(id).has_explain_response()) << testing::PrintToString(id);
+  }
+  EXPECT_TRUE(client.is_served());
+  stop();
+}
+
 TEST_F(NodeBadInputTest, TellsOneClientTooManyThatItIs) {
   configure("api: {max_clients: 1}\n");
   start();
