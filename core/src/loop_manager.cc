@@ -354,24 +354,31 @@ void LoopManager::flush_dirty() noexcept {
   if (dirty_.empty()) return;
   IntrusiveList<EventDrain, EventDrain> flushing;
   flushing.take(dirty_);
-  while (!flushing.empty()) {
-    EventDrain& drain = flushing.pop_front();
-    try {
-      drain.flush();
-      if (drain.pending_bytes_ > drain.watermarks_->hard_limit) {
-        throw std::system_error(make_error_code(Errc::DrainOverflow), std::to_string(drain.pending_bytes_) + " bytes");
-      }
-    } catch (...) {
-      const std::exception_ptr error = std::current_exception();
-      log_if_possible([&] {
-        log_.warning(kComponent, "drain failed", {{"drain", drain.name()}, {"error", describe(error)}});
-      });
-      drain.fail(code_of(error));
-      continue;
+  while (!flushing.empty()) flush(flushing.pop_front());
+}
+
+void LoopManager::flush_now(EventDrain& drain) noexcept {
+  if (!drain.linked() || drain.id_ == kNoDrain) return;
+  drain.unlink();
+  flush(drain);
+}
+
+void LoopManager::flush(EventDrain& drain) noexcept {
+  try {
+    drain.flush();
+    if (drain.pending_bytes_ > drain.watermarks_->hard_limit) {
+      throw std::system_error(make_error_code(Errc::DrainOverflow), std::to_string(drain.pending_bytes_) + " bytes");
     }
-    if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
-    if (drain.closing_ && drain.empty() && drain.leases_ == 0 && drain.may_go()) remove(drain.id_);
+  } catch (...) {
+    const std::exception_ptr error = std::current_exception();
+    log_if_possible([&] {
+      log_.warning(kComponent, "drain failed", {{"drain", drain.name()}, {"error", describe(error)}});
+    });
+    drain.fail(code_of(error));
+    return;
   }
+  if (drain.congested_ && drain.pending_bytes_ <= drain.watermarks_->low) drain.set_congested(false);
+  if (drain.closing_ && drain.empty() && drain.leases_ == 0 && drain.may_go()) remove(drain.id_);
 }
 
 // From levels, once a turn: whoever was paused and resumed within it is told nothing.

@@ -62,6 +62,8 @@ struct StreamSource::Silence final : Timer {
   }
 };
 
+void StreamSource::EndSilence::operator()(Silence* silence) const noexcept { delete silence; }
+
 StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOptions* options)
     : EventSource(loop),
       channel_(std::move(channel)),
@@ -69,7 +71,7 @@ StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOp
       options_(options != nullptr ? options : &kDefaults) {
   if (!channel_) return;
   if (options_->idle_timeout != Duration::zero()) {
-    silence_ = std::make_unique<Silence>(*this);
+    silence_.reset(new Silence(*this));
     silence_->last_received = loop.now();
     silence_->arm_for(silence_->idle_deadline());
   }
@@ -129,30 +131,12 @@ void StreamSource::feed(std::span<const std::byte> bytes) {
 }
 
 EventRef StreamSource::parse() {
-  for (;;) {
-    if (reason_) return finish();
-    try {
-      if (unparsed_) {
-        const std::size_t before = buffer_.data().size();
-        EventRef event = parse_frame(buffer_);
-        const std::size_t after = buffer_.data().size();
-        if (after != before && silence_) silence_->frame_deadline = kNever;
-        unparsed_ = event != nullptr && after != 0;
-        if (event != nullptr) return event;
-        if (reason_) continue;
-      }
-      if (!readable_) {
-        await_rest();
-        return nullptr;
-      }
-      readable_ = false;
-      read();
-    } catch (const std::system_error& nonsense) {
-      refuse(nonsense);
-    } catch (const std::bad_alloc&) {
-      close(std::make_error_code(std::errc::not_enough_memory));
-    }
-  }
+  return parse_with([this](ReceiveBuffer& received) { return parse_frame(received); });
+}
+
+// A frame that was begun is there, or some of what comes before the next one.
+void StreamSource::parsed(std::size_t before) noexcept {
+  if (buffer_.data().size() != before) silence_->frame_deadline = kNever;
 }
 
 void StreamSource::read() {
@@ -178,8 +162,10 @@ void StreamSource::read() {
 // What is left is the beginning of a frame: its rest has to come in time.
 void StreamSource::await_rest() {
   buffer_.settle();
+  // All that was asked is answered, but for what takes longer.
+  if (EventDrain* answers = channel_ ? channel_->drain() : nullptr) loop().flush_now(*answers);
   if (buffer_.empty() || options_->frame_timeout == Duration::zero() || !channel_) return;
-  if (!silence_) silence_ = std::make_unique<Silence>(*this);
+  if (!silence_) silence_.reset(new Silence(*this));
   if (silence_->frame_deadline != kNever) return;
   silence_->frame_deadline = deadline_after(loop().now(), options_->frame_timeout);
   silence_->arm_for(silence_->frame_deadline);

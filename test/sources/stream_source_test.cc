@@ -639,6 +639,26 @@ TEST_F(StreamSourceTest, PausesOnlyTheConnectionWhosePeerDoesNotRead) {
   EXPECT_EQ(loop_->buffers().lent_bytes(), 0U);
 }
 
+// Goal: who has asked first need not wait until all others have been heard.
+TEST_F(StreamSourceTest, AnswersAConnectionBeforeItAsksTheNext) {
+  auto [ours, second_peer] = make_socket_pair();
+  const auto channel = Channel::make(*loop_, std::move(ours));
+  StreamDrain second_drain(*loop_, channel);
+  LineStream second(*loop_, channel);
+  std::vector<std::string> on_the_wire;  // when each is heard: what both peers have got
+  const auto answer = [&](StreamDrain& drain) {
+    on_the_wire.push_back(receive_some(theirs_.get()) + receive_some(second_peer.get()));
+    drain.enqueue("answer ");
+  };
+  source_->on_line = [&](const std::string&) { answer(*drain_); };
+  second.on_line = [&](const std::string&) { answer(second_drain); };
+  send_some(theirs_.get(), "?\n?\n");
+  send_some(second_peer.get(), "?\n?\n");
+  loop_.turn();
+  EXPECT_THAT(on_the_wire, ElementsAre("", "", "answer answer ", ""));
+  EXPECT_EQ(receive_some(theirs_.get()) + receive_some(second_peer.get()), "answer answer ");
+}
+
 // Goal: two connections whose bytes are passed on to each other pause each other's source and lose nothing.
 TEST_F(StreamSourceTest, PassesOnBetweenConnectionsThatAreBoundCrosswise) {
   const Watermarks watermarks{.high = 32 << 10, .low = 8 << 10};

@@ -82,8 +82,9 @@ class Deferred : public ListNode<Deferred> {
 /// calls it. It is the one place where the program waits.
 ///
 /// A *turn* asks each ready source for events, at most its share each, handles them, and then flushes the drains that
-/// were written to. Sources and drains may be made, added, removed and destroyed at any time, also from handlers; but
-/// one that its maker owns must not be destroyed inside its own parse() or flush().
+/// were written to; the one on a connection that has nothing more to read at once. Sources and drains may be made,
+/// added, removed and destroyed at any time, also from handlers; but one that its maker owns must not be destroyed
+/// inside its own parse() or flush().
 class LoopManager {
  public:
   /// Waits with a UvPoller of its own; reads and writes with Io::system(); logs to stderr.
@@ -124,6 +125,10 @@ class LoopManager {
   }
   EventSource* source(SourceId id) const noexcept;
   EventDrain* drain(DrainId id) const noexcept;
+  /// Flushes `drain` if it was written to since it was flushed last, instead of at the end of the turn: for a source
+  /// whose answers go there, when it has nothing more. What was written is then still in the processor's cache, and
+  /// the next connection writes into the same buffer.
+  void flush_now(EventDrain& drain) noexcept;
   /// Takes and forgets.
   EventDrain& null_drain() noexcept { return *null_drain_; }
 
@@ -253,6 +258,7 @@ class LoopManager {
   void begin_turn() noexcept;
   void end_turn() noexcept;
   void flush_dirty() noexcept;
+  void flush(EventDrain& drain) noexcept;
   void announce_pauses() noexcept;
   void run_deferred() noexcept;
   void forget_deferred() noexcept;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,7 +34,7 @@ class StreamSource : public EventSource {
  public:
   ~StreamSource() override;
 
-  EventRef parse() final;
+  EventRef parse() override;
   int fd() const noexcept override { return channel_ ? channel_->fd() : -1; }
   std::string name() const override;
 
@@ -57,6 +58,35 @@ class StreamSource : public EventSource {
 
   const ChannelRef& channel() const noexcept { return channel_; }
 
+  /// What parse() does, with `parse_frame(ReceiveBuffer&)` for the virtual one: for a protocol whose messages are so
+  /// small that one more virtual call for each matters.
+  template <typename ParseFrame>
+  EventRef parse_with(ParseFrame&& parse_frame) {
+    for (;;) {
+      if (reason_) return finish();
+      try {
+        if (unparsed_) {
+          const std::size_t before = silence_ ? buffer_.data().size() : 0;
+          EventRef event = parse_frame(buffer_);
+          if (silence_) parsed(before);
+          unparsed_ = event != nullptr && !buffer_.empty();
+          if (event != nullptr) return event;
+          if (reason_) continue;
+        }
+        if (!readable_) {
+          await_rest();
+          return nullptr;
+        }
+        readable_ = false;
+        read();
+      } catch (const std::system_error& nonsense) {
+        refuse(nonsense);
+      } catch (const std::bad_alloc&) {
+        close(std::make_error_code(std::errc::not_enough_memory));
+      }
+    }
+  }
+
  private:
   /// The event of the first frame in `received`, consumed from its front; null if there is no whole frame yet. Frames
   /// without an event are consumed on the way. `received` is never empty. Throws ProtocolError if the bytes make no
@@ -72,7 +102,11 @@ class StreamSource : public EventSource {
   void fail(std::error_code error) noexcept override;
 
   struct Silence;
+  struct EndSilence {
+    void operator()(Silence* silence) const noexcept;
+  };
   void read();
+  void parsed(std::size_t before) noexcept;
   void refuse(const std::system_error& nonsense) noexcept;
   void watch() noexcept;
   void await_rest();
@@ -82,7 +116,7 @@ class StreamSource : public EventSource {
   ChannelRef channel_;
   ReceiveBuffer buffer_;
   const StreamOptions* options_;
-  std::unique_ptr<Silence> silence_;  // only if a timeout is running, or was
+  std::unique_ptr<Silence, EndSilence> silence_;  // only if a timeout is running, or was
   std::uint64_t received_bytes_ = 0;
   std::error_code reason_;  // set: it is over
   bool readable_ = false;
