@@ -160,10 +160,6 @@ bool StreamDrain::refuses(std::size_t bytes) noexcept {
   return true;
 }
 
-Buffer& StreamDrain::room_for(std::size_t bytes) {
-  return last_ != nullptr && last_->free_space().size() >= bytes ? *last_ : append_buffer(bytes);
-}
-
 Buffer& StreamDrain::append_buffer(std::size_t bytes) {
   Buffer* buffer = loop().buffers().lend(std::max(bytes, next_buffer_bytes(pending_bytes())));
   if (last_ == nullptr) {
@@ -194,14 +190,10 @@ void StreamDrain::enqueue(std::span<const std::byte> bytes) {
   added(bytes.size());
 }
 
-std::span<std::byte> StreamDrain::reserve(std::size_t bytes) {
+std::span<std::byte> StreamDrain::reserve_anew(std::size_t bytes) {
   if (refuses(bytes)) return {};
-  return room_for(bytes).free_space().first(bytes);
-}
-
-void StreamDrain::commit(std::size_t bytes) noexcept {
-  last_->filled(bytes);
-  added(bytes);
+  Buffer* const buffer = last_ != nullptr && last_->free_space().size() >= bytes ? last_ : &append_buffer(bytes);
+  return buffer->free_space().first(bytes);
 }
 
 void StreamDrain::taken(std::size_t bytes) noexcept {

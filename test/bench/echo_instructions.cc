@@ -16,7 +16,6 @@
 #include <vector>
 
 #include <snowfox/core/loop_manager.h>
-#include <snowfox/drains/wire_message.h>
 #include <snowfox/promises/promise_keeper.h>
 #include <snowfox/promises/request.h>
 #include <snowfox/sources/proto_buf_source.h>
@@ -111,9 +110,8 @@ class Server {
   LoopManager loop_;
   ProtoBufProtocol<Envelope> requests_{nullptr};
   ProtoBufProtocol<Envelope> answers_{nullptr};
-  ProtoBufProtocol<View> viewed_{[](MessageEvent<View>& request) {
-    request.answer(WireMessage().integer(2, request.message().code() + 1).others(request.message()));
-  }};
+  ProtoBufProtocol<View> viewed_{
+      [](MessageEvent<View>& request) { request.answer(request.message().with_code(request.message().code() + 1)); }};
   const bool in_place_;
   PromiseKeeper keeper_{loop_};
   DrainId back_ = kNoDrain;

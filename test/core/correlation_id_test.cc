@@ -44,6 +44,25 @@ TEST(CorrelationIdTest, TakesExactlyAsManyBytesAsItSays) {
 }
 
 // Goal: foreign bytes of any kind are an id like another, and distinct texts are distinct ids.
+TEST(CorrelationIdTest, TakesATextOfEachLength) {
+  const std::string letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  CorrelationId id("before");
+  for (std::size_t size = 1; size <= CorrelationId::kMaxBytes; ++size) {
+    const std::string text = letters.substr(0, size);
+    ASSERT_TRUE(id.set(text));
+    EXPECT_EQ(id.text(), text);
+    EXPECT_EQ(id.hash(), CorrelationId(text).hash());
+  }
+}
+
+TEST(CorrelationIdTest, StaysWhatItIsIfTheTextIsNone) {
+  CorrelationId id = CorrelationId("before").hashed();
+  EXPECT_FALSE(id.set(""));
+  EXPECT_FALSE(id.set(std::string(CorrelationId::kMaxBytes + 1, 'x')));
+  EXPECT_EQ(id, CorrelationId("before"));
+  EXPECT_EQ(id.hash(), CorrelationId("before").hash());
+}
+
 TEST(CorrelationIdTest, TellsApartTextsThatLookAlike) {
   using namespace std::string_literals;
   const std::vector<std::string> texts{"a",

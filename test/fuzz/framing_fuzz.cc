@@ -43,7 +43,16 @@ class FrameSource final : public FramedSource {
       : FramedSource(loop, std::move(channel), scene.limits), scene_(scene), heard_(heard) {}
 
  private:
-  EventRef parse_message(std::span<const std::byte> message, ReceiveBuffer&) override {
+  EventRef parse_frame(ReceiveBuffer& received) override {
+    for (;;) {
+      const auto frame = whole_frame(received);
+      if (frame.data() == nullptr) return nullptr;
+      EventRef event = parse_message(frame);
+      end_frame(received, frame);
+      if (event != nullptr) return event;
+    }
+  }
+  EventRef parse_message(std::span<const std::byte> message) {
     demand(heard_.ends.empty(), "a frame is parsed after the end");
     std::string frame(reinterpret_cast<const char*>(message.data()), message.size());
     if (frame.starts_with(kNonsense)) throw ProtocolError(Errc::BadFrame, "nonsense");

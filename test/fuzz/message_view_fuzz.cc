@@ -45,6 +45,15 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
 
   buffer.clear();
   demand(view.correlation_id() == parsed.correlation_id(), "another correlation id when the buffer is gone");
+  const std::uint32_t other_code = view.code() ^ 0x155;
+  const EditedMessage edited = view.with_code(other_code);
+  std::string answer(edited.wire_size(), '\0');
+  edited.write_wire(reinterpret_cast<std::byte*>(answer.data()));
+  test::Envelope answered;
+  demand(answered.ParseFromString(answer), "protobuf does not read what has another code");
+  test::Envelope expected = parsed;
+  expected.set_code(other_code);
+  demand(answered.SerializeAsString() == expected.SerializeAsString(), "more than the code was changed");
   if (fields > WireMessage::kMostPieces / 2 || strange_code) return 0;
   WireMessage copy;
   copy.integer(2, view.code()).others(view);

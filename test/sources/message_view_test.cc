@@ -169,6 +169,63 @@ TEST(MessageViewTest, KeepsItsBytesWhenTheBufferMovesThem) {
 
 // --- what is sent ---
 
+/// What protobuf makes of it.
+Envelope parsed(const EditedMessage& message) {
+  std::string wire(message.wire_size(), '\0');
+  message.write_wire(reinterpret_cast<std::byte*>(wire.data()));
+  Envelope envelope;
+  EXPECT_TRUE(envelope.ParseFromString(wire));
+  return envelope;
+}
+
+// Goal: whatever the message was like, with another code it is the same message with that code.
+TEST(EditedMessageTest, HasAnotherCodeAndElseWhatItHad) {
+  const std::string unknown = "\xa2\x06\x03new";  // field 100
+  const std::string code = "\x10\x07";
+  const std::string fixed_code = "\x15\x01\x02\x03\x04";  // of another type: for protobuf another field
+  const std::string id = "\x0a\x02id";
+  const std::string body =
+      "\x1a\x04"
+      "body";
+  for (const std::string& wire : {id + code + body, body + unknown + code + id, id + body, code + id + code + body,
+                                  id + fixed_code + body, id + fixed_code + code + body, code}) {
+    for (const std::uint32_t to : {0U, 8U, 200U, 0xffff'ffffU}) {
+      const Received received(wire);
+      ASSERT_TRUE(received.whole);
+      Envelope expected;
+      ASSERT_TRUE(expected.ParseFromString(wire));
+      expected.set_code(to);
+      const EditedMessage edited = received.view.with_code(to);
+      EXPECT_EQ(parsed(edited).SerializeAsString(), expected.SerializeAsString()) << to;
+      EXPECT_EQ(edited.correlation_id(), expected.correlation_id());
+    }
+  }
+}
+
+TEST(EditedMessageTest, IsNoLongerThanItMustBe) {
+  EXPECT_EQ(Received(envelope("id", 7, "body").SerializeAsString()).view.with_code(8).wire_size(),
+            envelope("id", 8, "body").ByteSizeLong());
+}
+
+TEST(EditedMessageTest, OfNoMessageIsTheCodeAlone) {
+  View none;
+  EXPECT_EQ(parsed(none.with_code(7)).SerializeAsString(), envelope("", 7, "").SerializeAsString());
+}
+
+TEST(MessageViewTest, MovesWithWhatItLooksAt) {
+  Received received(envelope("id", 7, "body").SerializeAsString());
+  View moved = std::move(received.view);
+  EXPECT_EQ(moved.text(3), "body");
+  EXPECT_THAT(received.view.wire(), IsEmpty());
+  received.buffer.clear();  // whoever looks at it has a copy now
+  EXPECT_EQ(moved.correlation_id(), "id");
+  EXPECT_EQ(moved.code(), 7U);
+  EXPECT_EQ(moved.text(3), "body");
+  View again;
+  again = std::move(moved);
+  EXPECT_EQ(again.text(3), "body");
+}
+
 TEST(WireMessageTest, IsWhatProtobufReads) {
   const std::string body(300, 'b');
   WireMessage message;
@@ -228,7 +285,7 @@ class EnvelopeViewTest : public testing::Test {
   ManualLoop loop_;
   ProtoBufProtocol<View> protocol_{[](MessageEvent<View>& request) {
     EXPECT_EQ(request.correlation_id().text(), request.message().correlation_id());
-    request.answer(WireMessage().integer(2, request.message().code() + 1).others(request.message()));
+    request.answer(request.message().with_code(request.message().code() + 1));
   }};
   Descriptor theirs_;
   ProtoBufConnection connection_{};

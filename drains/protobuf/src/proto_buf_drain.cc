@@ -22,16 +22,10 @@ std::size_t ProtoBufDrain::enqueue_message(const google::protobuf::MessageLite& 
   return kHeaderBytes + size;
 }
 
-std::byte* ProtoBufDrain::begin_frame(std::size_t size, const google::protobuf::MessageLite* message) {
-  if (size > max_frame_bytes_) {
-    throw ProtocolError(Errc::FrameTooLarge, "a " + (message != nullptr ? message->GetTypeName() : "message") + " of " +
-                                                 std::to_string(size) + " bytes, at most " +
-                                                 std::to_string(max_frame_bytes_) + " are allowed");
-  }
-  const std::span<std::byte> room = reserve(kHeaderBytes + size);
-  if (room.empty()) return nullptr;
-  for (std::size_t i = 0; i < kHeaderBytes; ++i) room[i] = static_cast<std::byte>(size >> (8 * (kHeaderBytes - 1 - i)));
-  return room.data() + kHeaderBytes;
+void ProtoBufDrain::too_large(std::size_t bytes, const google::protobuf::MessageLite* message) const {
+  throw ProtocolError(Errc::FrameTooLarge, "a " + (message != nullptr ? message->GetTypeName() : "message") + " of " +
+                                               std::to_string(bytes) + " bytes, at most " +
+                                               std::to_string(max_frame_bytes_) + " are allowed");
 }
 
 void ProtoBufDrain::tell_step(std::string_view correlation_id, std::size_t bytes) noexcept {

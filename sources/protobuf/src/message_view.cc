@@ -9,35 +9,48 @@
 
 namespace snowfox {
 
-const std::byte* detail::long_varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
+detail::Varint detail::long_varint(const std::byte* at, const std::byte* end) noexcept {
   constexpr unsigned kBits = 64;
-  value = 0;
+  std::uint64_t value = 0;
   for (unsigned shift = 0; shift < kBits && at != end; shift += 7) {
     const auto byte = std::to_integer<std::uint64_t>(*at++);
     value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return at;
+    if (byte < 0x80) return {value, at};
   }
-  return nullptr;
+  return {0, nullptr};
 }
 
-const std::byte* detail::group(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept {
+detail::Field detail::rare_field(const std::byte* begin, const std::byte* at, const std::byte* end,
+                                 std::uint32_t number, WireType type, unsigned depth) noexcept {
+  constexpr Field kNone{{}, nullptr};
   // As deep as protobuf goes into messages.
   constexpr unsigned kDeepest = 100;
-  if (depth > kDeepest) return nullptr;
-  const std::byte* const begin = at;
-  WireField inner;
-  for (;;) {
-    const std::byte* const inner_end = at;
-    at = tag(at, end, inner);
-    if (at == nullptr) return nullptr;
+  const auto fixed = [&](std::size_t bytes) -> Field {
+    if (static_cast<std::size_t>(end - at) < bytes) return kNone;
+    std::uint64_t value = 0;
+    for (std::size_t i = bytes; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(at[i]);
+    return {{number, type, value, {}, {begin, at + bytes}}, at + bytes};
+  };
+  switch (type) {
+    case WireType::Fixed32: return fixed(sizeof(std::uint32_t));
+    case WireType::Fixed64: return fixed(sizeof(std::uint64_t));
+    case WireType::EndGroup: return depth == 0 ? kNone : Field{{number, type, 0, {}, {begin, at}}, at};
+    case WireType::Group: break;
+    default: return kNone;
+  }
+  if (depth == kDeepest) return kNone;
+  for (const std::byte* inner_at = at;;) {
+    const auto [inner, next] = field(inner_at, end, depth + 1);
+    if (next == nullptr) return kNone;
     if (inner.type == WireType::EndGroup) {
-      field.bytes = {begin, inner_end};
-      return inner.number == field.number ? at : nullptr;
+      if (inner.number != number) return kNone;
+      return {{number, type, 0, {at, inner_at}, {begin, next}}, next};
     }
-    at = detail::value(at, end, inner, depth);
-    if (at == nullptr) return nullptr;
+    inner_at = next;
   }
 }
+
+detail::Field detail::any_field(const std::byte* at, const std::byte* end) noexcept { return field(at, end); }
 
 bool detail::valid_long_utf8(std::string_view text) noexcept {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };

@@ -15,26 +15,9 @@
 
 namespace snowfox {
 
-EventRef FramedSource::parse_frame(ReceiveBuffer& received) {
-  constexpr std::size_t kHeader = ProtoBufDrain::kHeaderBytes;
-  for (;;) {
-    const std::span<const std::byte> bytes = received.data();
-    if (bytes.size() < kHeader) return nullptr;
-    const auto byte = [&](std::size_t at) { return std::to_integer<std::size_t>(bytes[at]); };
-    const std::size_t size = byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
-    if (size > options_.max_frame_bytes) {
-      throw ProtocolError(Errc::FrameTooLarge, "a frame of " + std::to_string(size) + " bytes was announced, at most " +
-                                                   std::to_string(options_.max_frame_bytes) + " are allowed");
-    }
-    if (bytes.size() < kHeader + size) {
-      received.need(kHeader + size);
-      return nullptr;
-    }
-    received.need(0);
-    EventRef event = parse_message(bytes.subspan(kHeader, size), received);
-    received.consume(kHeader + size);
-    if (event != nullptr) return event;
-  }
+void FramedSource::too_large(std::size_t bytes) const {
+  throw ProtocolError(Errc::FrameTooLarge, "a frame of " + std::to_string(bytes) + " bytes was announced, at most " +
+                                               std::to_string(options_.max_frame_bytes) + " are allowed");
 }
 
 void throw_no_message(std::size_t bytes) {

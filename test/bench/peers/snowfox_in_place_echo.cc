@@ -1,7 +1,5 @@
 // snowfox_in_place_echo (--tcp PORT | --unix PATH) [--spin]: the echo server on SnowFox that reads its messages where
 // they were received, and writes answers with what it did not have to look at as it came.
-#include <snowfox/drains/wire_message.h>
-
 #include "snowfox_server.h"
 
 namespace snowfox::peers {
@@ -10,7 +8,7 @@ namespace {
 using Envelope = EnvelopeView<EnvelopeFields{.correlation_id = 1, .code = 2}>;
 
 void answer(MessageEvent<Envelope>& request) {
-  request.answer(WireMessage().integer(2, request.message().code() + 1).others(request.message()));
+  request.answer(request.message().with_code(request.message().code() + 1));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include <snowfox/core/intrusive_list.h>
 
@@ -75,6 +76,16 @@ class BufferPool {
 /// given away before reset(), they are copied, once.
 class BorrowedBytes : private ListNode<BorrowedBytes> {
  public:
+  BorrowedBytes() = default;
+  /// The other has nothing then.
+  BorrowedBytes(BorrowedBytes&& other) noexcept { take(other); }
+  BorrowedBytes& operator=(BorrowedBytes&& other) noexcept {
+    if (this == &other) return *this;
+    reset();
+    take(other);
+    return *this;
+  }
+
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   /// There was no memory for the copy: bytes() is empty.
   bool lost() const noexcept { return lost_; }
@@ -84,6 +95,12 @@ class BorrowedBytes : private ListNode<BorrowedBytes> {
   friend class ReceiveBuffer;
   friend class IntrusiveList<BorrowedBytes, BorrowedBytes>;
   void copy() noexcept;
+  void take(BorrowedBytes& other) noexcept {
+    take_place_of(other);
+    bytes_ = std::exchange(other.bytes_, {});
+    own_ = std::move(other.own_);
+    lost_ = std::exchange(other.lost_, false);
+  }
 
   std::span<const std::byte> bytes_;
   std::unique_ptr<std::byte[]> own_;

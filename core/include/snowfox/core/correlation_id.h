@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace snowfox {
 
@@ -29,10 +30,15 @@ class CorrelationId {
 
   /// The id spelled `text`, or nothing if it is empty or longer than kMaxBytes: for text from outside.
   static std::optional<CorrelationId> parse(std::string_view text) noexcept {
-    if (text.empty() || text.size() > kMaxBytes) return std::nullopt;
-    CorrelationId id;
-    id.assign(text);
+    std::optional<CorrelationId> id(std::in_place);
+    if (!id->set(text)) id.reset();
     return id;
+  }
+  /// Becomes the id spelled `text`. False, and it stays what it is, if that is empty or longer than kMaxBytes.
+  bool set(std::string_view text) noexcept {
+    if (text.size() - 1 >= kMaxBytes) return false;  // nor if it is empty
+    assign(text);
+    return true;
   }
 
   std::string_view text() const noexcept { return {text_.data(), size_}; }
@@ -58,8 +64,24 @@ class CorrelationId {
   friend class CorrelationIdGenerator;
 
   void assign(std::string_view text) noexcept {
-    std::memcpy(text_.data(), text.data(), text.size());
+    copy(text.data(), text.size(), text_.data());
     size_ = static_cast<std::uint8_t>(text.size());
+    hash_ = 0;
+  }
+  /// Without a call: in pieces of fixed size, of which the last may lie over the one before.
+  static void copy(const char* from, std::size_t bytes, char* to) noexcept {
+    constexpr std::size_t kLong = 16;
+    constexpr std::size_t kShort = 8;
+    if (bytes >= kLong) {
+      std::memcpy(to, from, kLong);
+      if (bytes > 2 * kLong) std::memcpy(to + kLong, from + kLong, kLong);
+      std::memcpy(to + bytes - kLong, from + bytes - kLong, kLong);
+    } else if (bytes >= kShort) {
+      std::memcpy(to, from, kShort);
+      std::memcpy(to + bytes - kShort, from + bytes - kShort, kShort);
+    } else {
+      for (std::size_t i = 0; i < bytes; ++i) to[i] = from[i];
+    }
   }
   /// Never 0.
   static std::uint64_t hash_of(std::string_view text) noexcept;

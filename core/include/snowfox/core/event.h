@@ -23,7 +23,9 @@ class Event : public Pooled {
  public:
   /// `id` joins it with the other events of its chain; `drain` is where an answer goes.
   explicit Event(const CorrelationId& id, DrainId drain = kNoDrain) noexcept : correlation_id_(id), drain_id_(drain) {}
-  /// It belongs to no chain, and nobody is answered.
+  /// It belongs to no chain, or will be told to which.
+  explicit Event(DrainId drain) noexcept : drain_id_(drain) {}
+  /// Nobody is answered either.
   Event() noexcept = default;
   virtual ~Event() = default;
   Event(const Event&) = delete;
@@ -57,6 +59,8 @@ class Event : public Pooled {
 
  protected:
   void set_correlation_id(const CorrelationId& id) noexcept { correlation_id_ = id; }
+  /// False, and it has the id it had, if `text` spells none.
+  bool set_correlation_id(std::string_view text) noexcept { return correlation_id_.set(text); }
 
  private:
   friend class EventQueue;

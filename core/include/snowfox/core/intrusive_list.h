@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cassert>
+#include <utility>
 
 namespace snowfox {
 
@@ -24,6 +25,14 @@ class ListNode {
 
  protected:
   ~ListNode() { unlink(); }
+  /// Is in the list in place of `other`, if that is in one; was in none.
+  void take_place_of(ListNode& other) noexcept {
+    assert(!linked());
+    if (!other.linked()) return;
+    next_ = std::exchange(other.next_, nullptr);
+    previous_ = std::exchange(other.previous_, nullptr);
+    next_->previous_ = previous_->next_ = this;
+  }
 
  private:
   template <typename T, typename OtherTag>

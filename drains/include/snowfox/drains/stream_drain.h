@@ -38,8 +38,18 @@ class StreamDrain : public EventDrain {
 
   /// Room for exactly `bytes` in one piece, to be written in place and enqueued by commit() before anything else is;
   /// empty if the drain takes nothing any more.
-  std::span<std::byte> reserve(std::size_t bytes);
-  void commit(std::size_t bytes) noexcept;
+  std::span<std::byte> reserve(std::size_t bytes) {
+    // A drain that has a buffer is neither closed nor about to.
+    if (last_ == nullptr || last_->free_space().size() < bytes || overflown_ ||
+        pending_bytes() + bytes > watermarks().hard_limit) [[unlikely]] {
+      return reserve_anew(bytes);
+    }
+    return last_->free_space().first(bytes);
+  }
+  void commit(std::size_t bytes) noexcept {
+    last_->filled(bytes);
+    added(bytes);
+  }
 
   bool flush() override;
   bool delivered() const noexcept override;
@@ -57,7 +67,7 @@ class StreamDrain : public EventDrain {
   struct Stall;
   class Linger;
   bool refuses(std::size_t bytes) noexcept;
-  Buffer& room_for(std::size_t bytes);
+  std::span<std::byte> reserve_anew(std::size_t bytes);
   Buffer& append_buffer(std::size_t bytes);
   void taken(std::size_t bytes) noexcept;
   void clear() noexcept;

@@ -53,7 +53,16 @@ class ProtoBufDrain final : public StreamDrain {
   }
   /// Where a message of so many bytes is to be written, after its length; null if the drain takes none. `message`,
   /// which may be null, is named if it is too long.
-  std::byte* begin_frame(std::size_t size, const google::protobuf::MessageLite* message = nullptr);
+  std::byte* begin_frame(std::size_t size, const google::protobuf::MessageLite* message = nullptr) {
+    if (size > max_frame_bytes_) too_large(size, message);
+    const std::span<std::byte> room = reserve(kHeaderBytes + size);
+    if (room.empty()) return nullptr;
+    for (std::size_t i = 0; i < kHeaderBytes; ++i) {
+      room[i] = static_cast<std::byte>(size >> (8 * (kHeaderBytes - 1 - i)));
+    }
+    return room.data() + kHeaderBytes;
+  }
+  [[noreturn]] void too_large(std::size_t bytes, const google::protobuf::MessageLite* message) const;
   /// So many bytes with the length, 0 if the drain takes none.
   std::size_t enqueue_message(const google::protobuf::MessageLite& message);
   void tell_step(std::string_view correlation_id, std::size_t bytes) noexcept;

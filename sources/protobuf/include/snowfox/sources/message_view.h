@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -32,10 +33,107 @@ struct WireField {
 
 /// Takes the next field from the front of `bytes`, which must not be empty. False, and `bytes` is of no more use, if
 /// they begin with none.
-inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept;
+bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept;
 
 /// Whether `text` is what a protobuf `string` may hold, which is UTF-8 (https://www.rfc-editor.org/rfc/rfc3629).
-inline bool valid_utf8(std::string_view text) noexcept;
+bool valid_utf8(std::string_view text) noexcept;
+
+// --- inline, for each message goes through these ---
+
+namespace detail {
+// These read from `at` on and tell where they stopped: null if what they look for is not there.
+
+struct Varint {
+  std::uint64_t value;
+  const std::byte* next;
+};
+struct Field {
+  WireField field;
+  const std::byte* next;
+};
+
+/// A varint of more than two bytes.
+Varint long_varint(const std::byte* at, const std::byte* end) noexcept;
+/// A field whose tag ends at `at` and that is neither Varint nor Bytes.
+Field rare_field(const std::byte* begin, const std::byte* at, const std::byte* end, std::uint32_t number, WireType type,
+                 unsigned depth) noexcept;
+bool valid_long_utf8(std::string_view text) noexcept;
+
+inline Varint varint(const std::byte* at, const std::byte* end) noexcept {
+  constexpr std::uint64_t kMore = 0x80;
+  if (end - at < 2) return long_varint(at, end);
+  const auto first = std::to_integer<std::uint64_t>(at[0]);
+  if (first < kMore) return {first, at + 1};
+  const auto second = std::to_integer<std::uint64_t>(at[1]);
+  if (second < kMore) return {first - kMore + (second << 7), at + 2};
+  return long_varint(at, end);
+}
+inline std::byte* put_varint(std::byte* at, std::uint64_t value) noexcept {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
+  *at++ = static_cast<std::byte>(value);
+  return at;
+}
+/// How many bytes the field at `at` has that is of type Bytes, with a tag and a length of one byte each; -1 if it is
+/// none.
+inline std::ptrdiff_t short_bytes(const std::byte* at, const std::byte* end) noexcept {
+  const auto tag = std::to_integer<unsigned>(*at);
+  if ((tag & 0x87) != 2 || tag < 8 || end - at < 2) return -1;
+  const auto size = std::to_integer<std::ptrdiff_t>(at[1]);
+  return size < 0x80 && size <= end - at - 2 ? size : -1;
+}
+
+/// One field; `depth` groups are around it.
+inline Field field(const std::byte* const begin, const std::byte* end, unsigned depth = 0) noexcept {
+  // A tag has five bytes at most, and what is in them beyond 32 bits is ignored: protobuf does so.
+  constexpr std::ptrdiff_t kLongestTag = 5;
+  const auto [tag, at] = varint(begin, end);
+  const std::uint32_t number = static_cast<std::uint32_t>(tag) >> 3;
+  const auto type = static_cast<WireType>(tag & 7);
+  if (at == nullptr || at - begin > kLongestTag || number == 0) return {{}, nullptr};
+  // Most fields are of these two kinds.
+  if (type == WireType::Bytes) {
+    const auto [size, content] = varint(at, end);
+    if (content == nullptr || size > static_cast<std::size_t>(end - content)) return {{}, nullptr};
+    const std::byte* const next = content + size;
+    return {{number, type, 0, {content, next}, {begin, next}}, next};
+  }
+  if (type == WireType::Varint) {
+    const auto [value, next] = varint(at, end);
+    return {{number, type, value, {}, {begin, next}}, next};
+  }
+  return rare_field(begin, at, end, number, type, depth);
+}
+/// The same, not inline.
+Field any_field(const std::byte* at, const std::byte* end) noexcept;
+}  // namespace detail
+
+inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept {
+  const std::byte* const end = bytes.data() + bytes.size();
+  const detail::Field found = detail::field(bytes.data(), end);
+  if (found.next == nullptr) return false;
+  field = found.field;
+  bytes = {found.next, end};
+  return true;
+}
+
+inline bool valid_utf8(std::string_view text) noexcept {
+  constexpr std::uint64_t kNotAscii = 0x8080'8080'8080'8080;
+  // Sixteen at a time, the last ones perhaps twice.
+  std::array<std::uint64_t, 2> some{};
+  std::uint64_t all = 0;
+  if (text.size() >= sizeof some) {
+    const char* const last = text.data() + text.size() - sizeof some;
+    for (const char* at = text.data(); at < last; at += sizeof some) {
+      std::memcpy(&some, at, sizeof some);
+      all |= some[0] | some[1];
+    }
+    std::memcpy(&some, last, sizeof some);
+    all |= some[0] | some[1];
+  } else {
+    for (const char byte : text) all |= static_cast<std::uint64_t>(static_cast<unsigned char>(byte));
+  }
+  return (all & kNotAscii) == 0 || detail::valid_long_utf8(text);
+}
 
 /// A protobuf message that is looked at where it was received: nothing is copied, and parsed is only what is asked for.
 /// So a program that passes messages on need not know what is in them, and what it does not know it passes on, too.
@@ -45,8 +143,9 @@ inline bool valid_utf8(std::string_view text) noexcept;
 class MessageView {
  public:
   MessageView() = default;
-  MessageView(const MessageView&) = delete;
-  MessageView& operator=(const MessageView&) = delete;
+  /// The other is empty then.
+  MessageView(MessageView&&) noexcept = default;
+  MessageView& operator=(MessageView&&) noexcept = default;
 
   /// The message as it came. It need not be a message of any type, but is one on the wire.
   std::span<const std::byte> wire() const noexcept { return received_.bytes(); }
@@ -100,13 +199,55 @@ struct EnvelopeFields {
   std::uint32_t timeout_ms = 0;
 };
 
+/// A message that goes on as it came but for one field; borrowed of a MessageView, and to be enqueued while that is
+/// there.
+class EditedMessage {
+ public:
+  std::size_t wire_size() const noexcept { return whole_.size() - (end_ - begin_) + field_size_; }
+  void write_wire(std::byte* to) const noexcept {
+    if (!whole_.empty() && field_size_ == end_ - begin_) {
+      std::memcpy(to, whole_.data(), whole_.size());
+      put(to + begin_);
+      return;
+    }
+    std::copy_n(whole_.data(), begin_, to);
+    put(to + begin_);
+    std::copy(whole_.begin() + static_cast<std::ptrdiff_t>(end_), whole_.end(), to + begin_ + field_size_);
+  }
+  std::string_view correlation_id() const noexcept { return correlation_id_; }
+
+ private:
+  template <EnvelopeFields Fields>
+  friend class EnvelopeView;
+
+  static constexpr std::size_t kLongestField = 5 + 10;
+
+  /// `whole` without its bytes from `begin` to `end`, where now the integer `number` is.
+  EditedMessage(std::span<const std::byte> whole, std::size_t begin, std::size_t end, std::uint32_t number,
+                std::uint64_t value, std::string_view correlation_id) noexcept
+      : whole_(whole), begin_(begin), end_(end), correlation_id_(correlation_id) {
+    std::byte* const field = field_.data();
+    std::byte* const field_end = detail::put_varint(detail::put_varint(field, std::uint64_t{number} << 3), value);
+    field_size_ = static_cast<std::size_t>(field_end - field);
+  }
+  void put(std::byte* to) const noexcept {
+    for (std::size_t i = 0; i < field_size_; ++i) to[i] = field_[i];
+  }
+
+  std::span<const std::byte> whole_;
+  std::size_t begin_;
+  std::size_t end_;
+  std::string_view correlation_id_;
+  std::size_t field_size_;
+  std::array<std::byte, kLongestField> field_;
+};
+
 /// A MessageView that knows its envelope: what ProtoBufProtocol and who handles it need to know where it belongs. Used
 /// in place of a generated class:
 ///
 ///     using Envelope = EnvelopeView<EnvelopeFields{.correlation_id = 1, .code = 2}>;
 ///     ProtoBufProtocol<Envelope> protocol([](MessageEvent<Envelope>& request) {
-///       WireMessage answer;
-///       request.answer(answer.integer(2, request.message().code() + 1).others(request.message()));
+///       request.answer(request.message().with_code(request.message().code() + 1));
 ///     });
 template <EnvelopeFields Fields>
 class EnvelopeView final : public MessageView {
@@ -118,108 +259,81 @@ class EnvelopeView final : public MessageView {
   std::uint32_t code() const noexcept { return code_; }
   std::uint64_t timeout_ms() const noexcept { return timeout_ms_; }
 
+  /// The same message with another code, and else as it came.
+  EditedMessage with_code(std::uint32_t code) const noexcept requires(Fields.code != 0) {
+    if (wire().empty()) return {{}, 0, 0, Fields.code, code, {}};  // lost, or cleared
+    return {wire(), code_begin_, code_end_, Fields.code, code, correlation_id()};
+  }
+
   /// Walks over all fields, once. False if they are none.
   bool read(ReceiveBuffer& buffer, std::span<const std::byte> bytes) noexcept {
-    const std::byte* const begin = bytes.data();
     borrow(buffer, bytes);
-    id_begin_ = id_size_ = code_ = 0;
-    timeout_ms_ = 0;
-    WireField field;
-    while (!bytes.empty()) {
-      if (!next_wire_field(bytes, field)) return false;
-      // One of another type is another field, as it is for protobuf.
-      if (field.number == Fields.correlation_id && field.type == WireType::Bytes) {
-        id_begin_ = static_cast<std::uint32_t>(field.bytes.data() - begin);
-        id_size_ = static_cast<std::uint32_t>(field.bytes.size());
-        if (!valid_utf8({reinterpret_cast<const char*>(field.bytes.data()), id_size_})) return false;
-      } else if (field.number == Fields.code && field.type == WireType::Varint) {
-        code_ = static_cast<std::uint32_t>(field.value);
-      } else if (field.number == Fields.timeout_ms && field.type == WireType::Varint) {
-        timeout_ms_ = field.value;
+    const std::byte* const begin = bytes.data();
+    const std::byte* const end = begin + bytes.size();
+    std::string_view id;
+    std::uint32_t code = 0;
+    std::size_t codes = 0;
+    const std::byte* code_begin = end;
+    const std::byte* code_end = end;
+    std::uint64_t timeout_ms = 0;
+    const auto found_code = [&](std::uint64_t value, const std::byte* from, const std::byte* to) {
+      code = static_cast<std::uint32_t>(value);
+      ++codes;
+      code_begin = from;
+      code_end = to;
+    };
+    for (const std::byte* at = begin; at != end;) {
+      // Short fields with low numbers, as most are; then all there are.
+      const auto tag = std::to_integer<std::uint32_t>(*at);
+      if (const std::ptrdiff_t size = detail::short_bytes(at, end); size >= 0) {
+        if (tag == kIdTag) {
+          id = {reinterpret_cast<const char*>(at + 2), static_cast<std::size_t>(size)};
+          if (!valid_utf8(id)) return false;
+        }
+        at += 2 + size;
+      } else if (kCodeTag != 0 && tag == kCodeTag) {
+        const auto [value, next] = detail::varint(at + 1, end);
+        if (next == nullptr) return false;
+        found_code(value, at, next);
+        at = next;
+      } else {
+        const auto [field, next] = detail::any_field(at, end);
+        if (next == nullptr) return false;
+        // One of another type is another field, as it is for protobuf.
+        if (field.number == Fields.correlation_id && field.type == WireType::Bytes) {
+          id = {reinterpret_cast<const char*>(field.bytes.data()), field.bytes.size()};
+          if (!valid_utf8(id)) return false;
+        } else if (field.number == Fields.code && field.type == WireType::Varint) {
+          found_code(field.value, at, next);
+        } else if (field.number == Fields.timeout_ms && field.type == WireType::Varint) {
+          timeout_ms = field.value;
+        }
+        at = next;
       }
     }
+    // One that has no code, or several, gets one more at its end: it is the last that counts.
+    if (codes > 1) code_begin = code_end = end;
+    id_begin_ = id.empty() ? 0 : static_cast<std::uint32_t>(reinterpret_cast<const std::byte*>(id.data()) - begin);
+    id_size_ = static_cast<std::uint32_t>(id.size());
+    code_ = code;
+    code_begin_ = static_cast<std::uint32_t>(code_begin - begin);
+    code_end_ = static_cast<std::uint32_t>(code_end - begin);
+    timeout_ms_ = timeout_ms;
     return true;
   }
 
  private:
+  /// Of one byte; 0 if it has more.
+  static constexpr std::uint32_t kIdTag = Fields.correlation_id < 16 ? Fields.correlation_id << 3 | 2 : 0;
+  static constexpr std::uint32_t kCodeTag = Fields.code < 16 ? Fields.code << 3 : 0;
+
+  // Written by read().
   std::uint32_t id_begin_ = 0;
   std::uint32_t id_size_ = 0;
   std::uint32_t code_ = 0;
+  std::uint32_t code_begin_ = 0;  // what with_code() takes out
+  std::uint32_t code_end_ = 0;
   std::uint64_t timeout_ms_ = 0;
 };
-
-// --- inline, for each message goes through these ---
-
-namespace detail {
-// These read from `at` on and give where they stopped, or null if what they look for is not there.
-
-/// A varint of more than a byte.
-const std::byte* long_varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept;
-/// What is left of a group after its first tag; leaves in `field` what is in it.
-const std::byte* group(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept;
-bool valid_long_utf8(std::string_view text) noexcept;
-
-inline const std::byte* varint(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
-  if (at == end || (*at & std::byte{0x80}) != std::byte{0}) return long_varint(at, end, value);
-  value = std::to_integer<std::uint64_t>(*at);
-  return at + 1;
-}
-template <typename Integer>
-const std::byte* fixed(const std::byte* at, const std::byte* end, std::uint64_t& value) noexcept {
-  if (static_cast<std::size_t>(end - at) < sizeof(Integer)) return nullptr;
-  value = 0;
-  for (std::size_t i = sizeof(Integer); i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(at[i]);
-  return at + sizeof(Integer);
-}
-inline const std::byte* tag(const std::byte* at, const std::byte* end, WireField& field) noexcept {
-  // Of five bytes at most, and what is in them beyond 32 bits is ignored: protobuf does so.
-  constexpr std::ptrdiff_t kLongest = 5;
-  std::uint64_t tag = 0;
-  const std::byte* const after = varint(at, end, tag);
-  field.number = static_cast<std::uint32_t>(tag) >> 3;
-  field.type = static_cast<WireType>(tag & 7);
-  return after == nullptr || after - at > kLongest || field.number == 0 ? nullptr : after;
-}
-/// What comes after a tag.
-inline const std::byte* value(const std::byte* at, const std::byte* end, WireField& field, unsigned depth) noexcept {
-  switch (field.type) {
-    case WireType::Varint: return varint(at, end, field.value);
-    case WireType::Bytes: {
-      std::uint64_t size = 0;
-      at = varint(at, end, size);
-      if (at == nullptr || size > static_cast<std::size_t>(end - at)) return nullptr;
-      field.bytes = {at, static_cast<std::size_t>(size)};
-      return at + size;
-    }
-    case WireType::Fixed32: return fixed<std::uint32_t>(at, end, field.value);
-    case WireType::Fixed64: return fixed<std::uint64_t>(at, end, field.value);
-    case WireType::Group: return group(at, end, field, depth + 1);
-    default: return nullptr;
-  }
-}
-}  // namespace detail
-
-inline bool next_wire_field(std::span<const std::byte>& bytes, WireField& field) noexcept {
-  const std::byte* const begin = bytes.data();
-  const std::byte* const end = begin + bytes.size();
-  const std::byte* at = detail::tag(begin, end, field);
-  if (at != nullptr) at = detail::value(at, end, field, 0);
-  if (at == nullptr) return false;
-  field.whole = {begin, at};
-  bytes = {at, end};
-  return true;
-}
-
-inline bool valid_utf8(std::string_view text) noexcept {
-  constexpr std::uint64_t kNotAscii = 0x8080'8080'8080'8080;
-  std::uint64_t all = 0;
-  std::size_t at = 0;
-  for (std::uint64_t eight = 0; at + sizeof eight <= text.size(); at += sizeof eight) {
-    std::memcpy(&eight, text.data() + at, sizeof eight);
-    all |= eight;
-  }
-  for (; at < text.size(); ++at) all |= static_cast<std::uint64_t>(static_cast<unsigned char>(text[at]));
-  return (all & kNotAscii) == 0 || detail::valid_long_utf8(text);
-}
 
 }  // namespace snowfox

@@ -38,11 +38,27 @@ class FramedSource : public StreamSource {
   FramedSource(LoopManager& loop, ChannelRef channel, const ProtoBufOptions& options)
       : StreamSource(loop, std::move(channel), &options), options_(options) {}
 
+  /// What is in the frame that `received` begins with; data() is null if not all of it is there. Throws ProtocolError
+  /// if it is longer than allowed. To be given to end_frame().
+  std::span<const std::byte> whole_frame(ReceiveBuffer& received) const {
+    const std::span<const std::byte> bytes = received.data();
+    if (bytes.size() < kHeader) return {};
+    std::uint32_t size = 0;
+    for (std::size_t i = 0; i < kHeader; ++i) size = size << 8 | std::to_integer<std::uint32_t>(bytes[i]);
+    if (size > options_.max_frame_bytes) too_large(size);
+    if (size <= bytes.size() - kHeader) return bytes.subspan(kHeader, size);
+    received.need(kHeader + std::size_t{size});
+    return {};
+  }
+  static void end_frame(ReceiveBuffer& received, std::span<const std::byte> frame) noexcept {
+    received.need(0);
+    received.consume(kHeader + frame.size());
+  }
+
  private:
-  EventRef parse_frame(ReceiveBuffer& received) final;
-  /// The event of one message's bytes, which are valid during the call only; null for none. Throws ProtocolError.
-  /// Whoever looks at them for longer borrows them of `received`.
-  virtual EventRef parse_message(std::span<const std::byte> message, ReceiveBuffer& received) = 0;
+  static constexpr std::size_t kHeader = ProtoBufDrain::kHeaderBytes;
+
+  [[noreturn]] void too_large(std::size_t bytes) const;
 
   const ProtoBufOptions& options_;
 };
@@ -56,6 +72,8 @@ void lose_message(const google::protobuf::MessageLite* message) noexcept;
 
 template <typename Message>
 class MessageEvent;
+template <typename Message>
+class ProtoBufSource;
 
 /// What all connections that speak the same messages share: the limits, what to do with a message, and the message
 /// objects, which are used again and again. Must outlive the sources and their events.
@@ -69,6 +87,11 @@ class MessageEvent;
 template <typename Message>
 class ProtoBufProtocol {
  public:
+  /// Messages are looked at where they were received.
+  static constexpr bool kInPlace = requires(Message & message, ReceiveBuffer& received) {
+    message.read(received, received.data());
+  };
+
   /// Handles one message.
   using OnMessage = std::function<void(MessageEvent<Message>&)>;
   /// A connection is over: which source's, and why (Errc::EndOfStream if the peer closed it in order).
@@ -137,10 +160,19 @@ class MessageEvent final : public Event {
   using Protocol = ProtoBufProtocol<Message>;
   using MessageRef = typename Protocol::MessageRef;
 
-  MessageEvent(Protocol& protocol, MessageRef message, const CorrelationId& id, DrainId drain, SourceId source)
-      : Event(id, drain), protocol_(protocol), message_(std::move(message)), source_(source) {}
+  /// Made of a message of so many bytes, which read() takes in.
+  MessageEvent(Protocol& protocol, std::size_t bytes, DrainId drain, SourceId source)
+      : Event(drain), protocol_(protocol), source_(source) {
+    if constexpr (!Protocol::kInPlace) message_ = protocol.take(bytes);
+  }
 
-  Message& message() noexcept { return *message_; }
+  Message& message() noexcept {
+    if constexpr (Protocol::kInPlace) {
+      return message_;
+    } else {
+      return *message_;
+    }
+  }
   /// The connection it came over.
   SourceId source_id() const noexcept { return source_; }
 
@@ -155,12 +187,20 @@ class MessageEvent final : public Event {
 
   /// For an answer that comes later: keeps the connection's drain open until it is let go of.
   DrainLease answer_later() { return DrainLease(drain()); }
-  /// Takes the message out of the event, to keep it.
-  MessageRef take_message() noexcept { return std::move(message_); }
+  /// Takes the message out of the event, to keep it. Throws std::bad_alloc only if it is an EnvelopeView.
+  MessageRef take_message() noexcept(!Protocol::kInPlace) {
+    if constexpr (Protocol::kInPlace) {
+      MessageRef taken = protocol_.take(0);
+      *taken = std::move(message_);
+      return taken;
+    } else {
+      return std::move(message_);
+    }
+  }
 
   void handle() override {
-    if constexpr (requires { message_->lost(); }) {
-      if (message_ && message_->lost()) throw std::bad_alloc();
+    if constexpr (Protocol::kInPlace) {
+      if (message_.lost()) throw std::bad_alloc();
     }
     protocol_.on_message(*this);
   }
@@ -170,8 +210,26 @@ class MessageEvent final : public Event {
   }
 
  private:
+  friend class ProtoBufSource<Message>;
+
+  /// Throws ProtocolError if `bytes` are no message.
+  void read(std::span<const std::byte> bytes, [[maybe_unused]] ReceiveBuffer& received) {
+    if constexpr (Protocol::kInPlace) {
+      if (!message_.read(received, bytes)) throw_no_message(bytes.size());
+    } else {
+      try {
+        parse_proto_buf(bytes, *message_);
+      } catch (const std::bad_alloc&) {
+        // Protobuf calls a member of a oneof set before it has memory for it, and its pointer may still be what was
+        // there before: destroying the message would free that, perhaps again. Better to lose it.
+        lose_message(message_.release());
+        throw;
+      }
+    }
+  }
+
   Protocol& protocol_;
-  MessageRef message_;
+  std::conditional_t<Protocol::kInPlace, Message, MessageRef> message_;
   SourceId source_;
 };
 
@@ -185,34 +243,33 @@ class ProtoBufSource final : public FramedSource {
   ProtoBufSource(LoopManager& loop, ChannelRef channel, Protocol& protocol, DrainId drain)
       : FramedSource(loop, std::move(channel), protocol.options), protocol_(protocol), drain_(drain) {}
 
+  EventRef parse() override {
+    return parse_with([this](ReceiveBuffer& received) { return ProtoBufSource::parse_frame(received); });
+  }
+
  private:
-  EventRef parse_message(std::span<const std::byte> bytes, ReceiveBuffer& received) override {
-    auto message = protocol_.take(bytes.size());
-    if constexpr (requires { message->read(received, bytes); }) {
-      if (!message->read(received, bytes)) throw_no_message(bytes.size());
-    } else {
-      try {
-        parse_proto_buf(bytes, *message);
-      } catch (const std::bad_alloc&) {
-        // Protobuf calls a member of a oneof set before it has memory for it, and its pointer may still be what was
-        // there before: destroying the message would free that, perhaps again. Better to lose it.
-        lose_message(message.release());
-        throw;
-      }
+  EventRef parse_frame(ReceiveBuffer& received) override {
+    for (;;) {
+      const std::span<const std::byte> frame = whole_frame(received);
+      if (frame.data() == nullptr) return nullptr;
+      EventRef event = parse_message(frame, received);
+      end_frame(received, frame);
+      if (event != nullptr) return event;
     }
-    CorrelationId id;
-    if constexpr (requires { std::string_view(message->correlation_id()); }) {
-      const std::string_view text = message->correlation_id();
-      if (auto parsed = CorrelationId::parse(text)) {
-        id = *parsed;
-      } else {
-        refuse(*message, text);
+  }
+
+  [[gnu::always_inline]] EventRef parse_message(std::span<const std::byte> bytes, ReceiveBuffer& received) {
+    auto event = std::make_unique<MessageEvent<Message>>(protocol_, bytes.size(), drain_, id());
+    event->read(bytes, received);
+    const Message& message = event->message();
+    if constexpr (requires { std::string_view(message.correlation_id()); }) {
+      const std::string_view text = message.correlation_id();
+      if (!event->set_correlation_id(text)) {
+        refuse(message, text);
         return nullptr;
       }
     }
-    const std::uint64_t timeout_ms = timeout_of(*message);
-    auto event = std::make_unique<MessageEvent<Message>>(protocol_, std::move(message), id, drain_, this->id());
-    if (timeout_ms != 0) {
+    if (const std::uint64_t timeout_ms = timeout_of(message); timeout_ms != 0) {
       event->set_deadline(deadline_after(loop().now(), std::chrono::milliseconds(timeout_ms)));
     }
     return event;
