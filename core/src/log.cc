@@ -1,11 +1,12 @@
 #include <snowfox/core/log.h>
 
 #include <unistd.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
+#include <ctime>
 #include <unordered_map>
 #include <vector>
 
@@ -19,6 +20,38 @@ constexpr std::size_t kMaxValueBytes = 2048;
 using Line = fmt::memory_buffer;
 
 void append(Line& line, std::string_view text) { line.append(text.data(), text.data() + text.size()); }
+
+/// With zeros in front, if it has fewer digits than `width`.
+void append_padded(Line& line, std::uint64_t number, std::size_t width, int base = 10) {
+  std::array<char, 64> digits;
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number, base).ptr;
+  const auto count = static_cast<std::size_t>(end - digits.data());
+  for (std::size_t i = count; i < width; ++i) line.push_back('0');
+  append(line, {digits.data(), count});
+}
+
+/// A control character, as JSON has it.
+void append_control(Line& line, char c) {
+  append(line, "\\u");
+  append_padded(line, static_cast<unsigned char>(c), 4, 16);
+}
+
+template <typename Number>
+void append_number(Line& line, Number number) {
+  std::array<char, 64> text;
+  char* const end = text.data() + text.size();
+  if constexpr (std::is_floating_point_v<Number>) {
+    // No more digits than tell it from others, and no exponent where people would not write one.
+    constexpr double kLargest = 1e15;
+    constexpr double kSmallest = 1e-5;
+    const double size = std::abs(number);
+    const auto format =
+        size == 0 || (size >= kSmallest && size < kLargest) ? std::chars_format::fixed : std::chars_format::scientific;
+    append(line, {text.data(), std::to_chars(text.data(), end, number, format).ptr});
+  } else {
+    append(line, {text.data(), std::to_chars(text.data(), end, number).ptr});
+  }
+}
 
 /// The number of bytes of the UTF-8 character that `text` begins with, 0 if it begins with none.
 std::size_t utf8_length(std::string_view text) noexcept {
@@ -66,11 +99,11 @@ void append_escaped(Line& line, std::string_view text) {
     } else if (c == '\t') {
       append(line, "\\t");
     } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      fmt::format_to(std::back_inserter(line), "\\u{:04x}", static_cast<unsigned>(c));
+      append_control(line, c);
     } else if (length == 0) {
       append(line, "\xef\xbf\xbd");
     } else if (length == 2 && static_cast<unsigned char>(c) == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
-      fmt::format_to(std::back_inserter(line), "\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[1])));
+      append_control(line, text[1]);
     } else {
       append(line, text.substr(0, length));
     }
@@ -107,24 +140,36 @@ void append_value(Line& line, const LogField::Value& value, LogFormat format) {
     return;
   }
   std::visit(
-      [&line](const auto& number) {
-        if constexpr (!std::is_same_v<std::decay_t<decltype(number)>, std::string_view>) {
-          fmt::format_to(std::back_inserter(line), "{}", number);
+      [&line](const auto& other) {
+        using Other = std::decay_t<decltype(other)>;
+        if constexpr (std::is_same_v<Other, bool>) {
+          append(line, other ? "true" : "false");
+        } else if constexpr (!std::is_same_v<Other, std::string_view>) {
+          append_number(line, other);
         }
       },
       value);
 }
 
 void append_time(Line& line, std::chrono::system_clock::time_point time) {
-  const auto since = time.time_since_epoch();
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(since - seconds).count();
-  fmt::format_to(std::back_inserter(line), "{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(seconds.count()), micros);
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time - seconds).count();
+  const std::time_t whole = seconds.time_since_epoch().count();
+  std::tm utc{};
+  ::gmtime_r(&whole, &utc);
+  std::array<char, 64> text;
+  append(line, {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &utc)});
+  append_padded(line, static_cast<std::uint64_t>(micros), 6);
+  line.push_back('Z');
 }
 
 void format_text(Line& line, const LogRecord& record) {
   append_time(line, record.time);
-  fmt::format_to(std::back_inserter(line), " {:<8} ", to_string(record.level));
+  constexpr std::size_t kWidth = 8;
+  const std::string_view level = to_string(record.level);
+  line.push_back(' ');
+  append(line, level);
+  for (std::size_t i = level.size(); i < kWidth + 1; ++i) line.push_back(' ');
   append_escaped(line, record.component);
   append(line, ": ");
   append_escaped(line, record.message);
@@ -143,7 +188,9 @@ void format_text(Line& line, const LogRecord& record) {
 void format_json(Line& line, const LogRecord& record) {
   append(line, R"({"time":")");
   append_time(line, record.time);
-  fmt::format_to(std::back_inserter(line), R"(","level":"{}","component":")", to_string(record.level));
+  append(line, R"(","level":")");
+  append(line, to_string(record.level));
+  append(line, R"(","component":")");
   append_escaped(line, record.component);
   append(line, R"(","message":")");
   append_escaped(line, record.message);

@@ -58,6 +58,19 @@ bool is_printable_utf8(std::string_view line) {
   return is_utf8(line);
 }
 
+TEST(LogFormatTest, WritesNumbersAsPeopleDo) {
+  EXPECT_THAT(text("x", {{"half", 0.5},
+                         {"many", 100000.0},
+                         {"most", 1e300},
+                         {"least", -2.5e-9},
+                         {"zero", 0.0},
+                         {"signed", std::int64_t{-7}},
+                         {"big", std::numeric_limits<std::uint64_t>::max()},
+                         {"flag", true}}),
+              EndsWith("half=0.5 many=100000 most=1e+300 least=-2.5e-09 zero=0 signed=-7 big=18446744073709551615 "
+                       "flag=true"));
+}
+
 TEST(LogTest, WritesALineOfText) {
   EXPECT_EQ(
       text("something happened", {{"count", 3}, {"name", "plain"}, {"said", "two words"}, {"ok", true}, {"ratio", 0.5}},
