@@ -103,6 +103,23 @@ TEST_F(RequestTest, SendsMessagesOfOtherKinds) {
   EXPECT_EQ(foreign.enqueued[0].header, "id: client-7/43");
 }
 
+TEST_F(RequestTest, PassesOnWhatItCannotWriteInto) {
+  struct Passed {
+    std::string_view id;
+    std::string_view correlation_id() const { return id; }
+  };
+  struct Drain {
+    std::vector<std::string> sent;
+    void enqueue(const Passed& message) { sent.emplace_back(message.id); }
+  } drain;
+  const Promise<int> answer = request<int>(keeper, drain, Passed{"theirs"}, {.id = CorrelationId("theirs")});
+  EXPECT_THAT(drain.sent, testing::ElementsAre("theirs"));
+  EXPECT_TRUE(keeper.fulfill(CorrelationId("theirs"), 7));
+  EXPECT_THROW(static_cast<void>(request<int>(keeper, drain, Passed{"theirs"}, {.id = CorrelationId("ours")})),
+               std::invalid_argument);
+  EXPECT_EQ(keeper.size(), 0U);
+}
+
 TEST_F(RequestTest, KeepsNothingIfTheMessageIsRefused) {
   struct RefusingDrain {
     void enqueue(const Question&) { throw std::runtime_error("closed"); }

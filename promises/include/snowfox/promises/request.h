@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -34,6 +35,16 @@ requires(
   message.set_correlation_id(id.str());
 }
 
+/// Whether it is in there already, as in a message that is passed on.
+template <typename Message>
+bool has_correlation_id(const Message& message, const CorrelationId& id) noexcept {
+  if constexpr (requires { std::string_view(message.correlation_id()); }) {
+    return std::string_view(message.correlation_id()) == id.text();
+  } else {
+    return false;
+  }
+}
+
 /// Nothing in it has a destructor, so it may be made inside a co_await expression (see Task).
 struct RequestOptions {
   /// How long to wait for the answer; zero: the keeper's default.
@@ -47,12 +58,21 @@ static_assert(std::is_trivially_destructible_v<RequestOptions>);
 /// correlation id. The id is written into the message, and, if it has set_timeout_ms(), so is the time there is for the
 /// answer, so that the other side need not begin what nobody waits for any more. `drain` is whatever has
 /// enqueue(message). Throws what PromiseKeeper::keep and enqueue() throw; nothing is kept then.
+///
+/// A message that no id can be written into, such as an EnvelopeView that is passed on, must be asked for with the id
+/// that it has; if not, std::invalid_argument is thrown.
 template <typename Answer, typename Drain, typename Message>
 Promise<Answer> request(PromiseKeeper& keeper, Drain& drain, Message&& message, const RequestOptions& options = {}) {
-  const CorrelationId id = options.id.empty() ? keeper.loop().ids().next() : options.id;
+  const CorrelationId id = options.id.empty() ? keeper.loop().ids().next() : options.id.hashed();
   const Duration deadline = options.deadline == Duration::zero() ? keeper.options().default_deadline : options.deadline;
+  if (!has_correlation_id(message, id)) {
+    if constexpr (requires { set_correlation_id(message, id); }) {
+      set_correlation_id(message, id);
+    } else {
+      throw std::invalid_argument("the message has another correlation id than its request");
+    }
+  }
   Promise<Answer> answer = keeper.keep<Answer>(id, deadline);
-  set_correlation_id(message, id);
   if constexpr (requires { message.set_timeout_ms(std::uint32_t{}); }) {
     if (deadline != kNoDeadline) {
       constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();

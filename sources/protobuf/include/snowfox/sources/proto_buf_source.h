@@ -103,9 +103,7 @@ class ProtoBufProtocol {
   using OnError = std::function<void(MessageEvent<Message>&, std::exception_ptr)>;
 
   explicit ProtoBufProtocol(OnMessage message_handler, ProtoBufOptions limits = {})
-      : options(limits), on_message(std::move(message_handler)) {
-    spare_.reserve(kSpareMessages);
-  }
+      : options(limits), on_message(std::move(message_handler)) {}
   ProtoBufProtocol(const ProtoBufProtocol&) = delete;
   ProtoBufProtocol& operator=(const ProtoBufProtocol&) = delete;
 
@@ -115,42 +113,61 @@ class ProtoBufProtocol {
   OnRefused on_refused;
   OnError on_error;
 
+  /// Message objects that wait to be used again. One that has held much may hold its memory for ever, so these are
+  /// fewer.
+  class Spare {
+   public:
+    Spare(std::size_t message_bytes, std::size_t messages) : message_bytes_(message_bytes), most_(messages) {
+      messages_.reserve(most_);
+    }
+    /// For messages of so many bytes on the wire.
+    bool fits(std::size_t bytes) const noexcept { return bytes <= message_bytes_; }
+    /// A new one if it has none.
+    Message* take() {
+      if (messages_.empty()) return new Message;
+      Message* message = messages_.back().release();
+      messages_.pop_back();
+      return message;
+    }
+    void give_back(Message* message) noexcept {
+      std::unique_ptr<Message> owned(message);
+      if (messages_.size() == most_) return;
+      // What protobuf parses into it clears it before.
+      if constexpr (!std::derived_from<Message, google::protobuf::MessageLite>) owned->Clear();
+      messages_.push_back(std::move(owned));
+    }
+
+   private:
+    std::size_t message_bytes_;
+    std::size_t most_;
+    std::vector<std::unique_ptr<Message>> messages_;
+  };
   /// A message object that goes back to its protocol when let go of.
   struct GiveBack {
-    ProtoBufProtocol* protocol = nullptr;  // null: it is destroyed instead
+    Spare* spare = nullptr;  // null: it is destroyed instead
     void operator()(Message* message) const noexcept {
-      if (protocol == nullptr) {
+      if (spare == nullptr) {
         delete message;
       } else {
-        protocol->give_back(message);
+        spare->give_back(message);
       }
     }
   };
   using MessageRef = std::unique_ptr<Message, GiveBack>;
 
   /// A message to read `bytes` of content into: one used before, if there is one, with what was in it. One that grows
-  /// large is not used again, it would hold its memory for ever.
+  /// large is not used again.
   MessageRef take(std::size_t bytes) {
-    if (bytes > kSpareBytes) return MessageRef(new Message, GiveBack{});
-    if (spare_.empty()) return MessageRef(new Message, GiveBack{this});
-    Message* message = spare_.back().release();
-    spare_.pop_back();
-    return MessageRef(message, GiveBack{this});
+    for (Spare* spare : {&small_, &large_}) {
+      if (spare->fits(bytes)) return MessageRef(spare->take(), GiveBack{spare});
+    }
+    return MessageRef(new Message, GiveBack{});
   }
 
  private:
-  static constexpr std::size_t kSpareMessages = 64;
-  static constexpr std::size_t kSpareBytes = 64U << 10;
-
-  void give_back(Message* message) noexcept {
-    std::unique_ptr<Message> owned(message);
-    if (spare_.size() >= kSpareMessages) return;
-    // What protobuf parses into it clears it before.
-    if constexpr (!std::derived_from<Message, google::protobuf::MessageLite>) owned->Clear();
-    spare_.push_back(std::move(owned));
-  }
-
-  std::vector<std::unique_ptr<Message>> spare_;
+  // Each at most 4 MiB, if what is in a message takes twice what it takes on the wire.
+  Spare small_{2U << 10, 1024};
+  Spare large_{64U << 10, 32};
 };
 
 /// A message that came over a connection. Its correlation id is the message's; answers go back where it came from.
