@@ -6,9 +6,13 @@ namespace snowfox {
 
 EventSource::EventSource(LoopManager& loop) : loop_(loop) { loop_.attach_source(*this); }
 
+EventSource::EventSource(LoopManager& loop, EventQueue& stock) : loop_(loop), stock_(&stock) {
+  loop_.attach_source(*this);
+}
+
 EventSource::~EventSource() { loop_.detach_source(*this); }
 
-void EventSource::ready() noexcept { loop_.source_ready(*this); }
+void EventSource::become_ready() noexcept { loop_.source_ready(*this); }
 
 void EventSource::ready_from_any_thread() noexcept { loop_.source_ready_from_any_thread(*this); }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/event_queue.h>
 #include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
@@ -20,7 +21,7 @@ constexpr std::size_t kTimersPerPoll = 1024;
 constexpr unsigned kDeferredPerEvent = 1024;
 /// An event that takes less is quick, and of quick ones so many are timed together.
 constexpr Duration kQuick = std::chrono::microseconds(1);
-constexpr unsigned kUntimedEvents = 16;
+constexpr unsigned kUntimedEvents = 64;
 /// While they are, the kernel is asked so many times less often.
 constexpr unsigned kQuickTurns = 16;
 /// When the loop ends, so often it looks whether what was sent has arrived.
@@ -135,7 +136,7 @@ void LoopManager::detach_source(EventSource& source) noexcept {
     static_cast<ListNode<FromThread>&>(source).unlink();
   }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
-  if (current_ == &source) current_ = nullptr;
+  if (current_ == &source) end_share();
   source.unlink();
   static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
@@ -234,7 +235,7 @@ void LoopManager::source_ready(EventSource& source) noexcept {
 
 void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
-  if (current_ == &source) current_ = nullptr;
+  if (current_ == &source) end_share();
   source.unlink();
   if (!pause_listed(source)) pause_changed_.push_back(source);
 }
@@ -269,7 +270,7 @@ void LoopManager::drain_dirty(EventDrain& drain) noexcept {
 
 void LoopManager::begin_turn() noexcept {
   in_turn_ = true;
-  current_ = nullptr;
+  end_share();
   turn_.take(ready_);
 }
 
@@ -297,7 +298,7 @@ void LoopManager::ask_later(EventSource& source) noexcept {
   log_if_possible([&] { log_.warning(kComponent, "no memory for an event", {{"source", source.name()}}); });
   source.ready_ = true;
   if (source.paused()) return;  // asked when it is resumed
-  if (current_ == &source) current_ = nullptr;
+  if (current_ == &source) end_share();
   source.unlink();
   starved_.push_back(source);
   if (!feed_starved_.armed()) arm(feed_starved_, kStarved);
@@ -306,45 +307,59 @@ void LoopManager::ask_later(EventSource& source) noexcept {
 // Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
 // becomes ready meanwhile is for the next turn, so a turn ends.
 EventRef LoopManager::next_event() noexcept {
-  while (!stopping_) {
-    if (current_ == nullptr) {
-      if (turn_.empty()) return nullptr;
-      current_ = &turn_.front();
-      turn_events_ = 0;
-      source_began_ = last_coarse_;
-    }
+  while (!stopping_ && (current_ != nullptr || begin_share())) {
     EventSource& source = *current_;
-    if (turn_events_ >= options_.events_per_turn || last_coarse_ - source_began_ > options_.time_per_turn) {
+    if (last_event_id_ >= share_end_) {
       source.unlink();
       ready_.push_back(source);
-      current_ = nullptr;
+      end_share();
       continue;
     }
     source.ready_ = false;  // a call of ready() from within parse() counts for the next time
     EventRef event = ask(source);
     if (event != nullptr) {
-      ++turn_events_;
       if (source.id_ != kNoSource) source.ready_ = true;
-      event->loop_ = this;
-      event->id_ = ++next_event_id_;
-      lifecycle_.event_initialise(*event);
+      if (current_ == &source) stock_ = source.stock_;
+      take_hold(*event);
       return event;
     }
     if (current_ == &source) {
       source.unlink();
       if (source.ready_) ready_.push_back(source);
-      current_ = nullptr;
+      end_share();
     }
   }
   return nullptr;
 }
 
+// What needs nobody to be asked.
+[[gnu::always_inline]] inline EventRef LoopManager::next_of_stock() noexcept {
+  if (stock_ == nullptr || last_event_id_ >= share_end_ || !deferred_.empty()) return nullptr;
+  EventRef event = stock_->pop();
+  if (event != nullptr) take_hold(*event);
+  return event;
+}
+
+[[gnu::always_inline]] inline void LoopManager::take_hold(Event& event) noexcept {
+  event.loop_ = this;
+  event.id_ = ++last_event_id_;
+  lifecycle_.event_initialise(event);
+}
+
+bool LoopManager::begin_share() noexcept {
+  if (turn_.empty()) return false;
+  current_ = &turn_.front();
+  share_end_ = last_event_id_ + options_.events_per_turn;
+  source_began_ = last_coarse_;
+  return true;
+}
+
 void LoopManager::end_turn() noexcept {
   in_turn_ = false;
-  current_ = nullptr;
+  end_share();
   ready_.take(turn_);  // left over only if the loop is stopping
   ++counters_.turns;
-  ++events_since_poll_;
+  ++other_work_since_poll_;
   flush_dirty();
   announce_pauses();
   bury();
@@ -393,7 +408,7 @@ void LoopManager::announce_pauses() noexcept {
 
 void LoopManager::run_deferred() noexcept {
   for (unsigned i = 0; i < kDeferredPerEvent && !deferred_.empty(); ++i) {
-    ++events_since_poll_;
+    ++other_work_since_poll_;
     deferred_.pop_front().run();
   }
 }
@@ -405,7 +420,8 @@ void LoopManager::forget_deferred() noexcept {
 
 void LoopManager::poll(TimePoint until) noexcept {
   ++counters_.polls;
-  events_since_poll_ = 0;
+  events_at_poll_ = counters_.events;
+  other_work_since_poll_ = 0;
   const TimePoint next_timer = timers_due_ ? TimePoint::min() : timers_.next();
   try {
     const TimePoint wake_up = std::min(until, next_timer);
@@ -438,7 +454,8 @@ bool LoopManager::spin(TimePoint until) {
 
 bool LoopManager::poll_is_due() const noexcept {
   const unsigned most = quick_ ? kQuickTurns * options_.events_per_turn : options_.events_per_turn;
-  return events_since_poll_ >= most || last_coarse_ - last_poll_ > options_.time_per_turn;
+  return counters_.events - events_at_poll_ + other_work_since_poll_ >= most ||
+         last_coarse_ - last_poll_ > options_.time_per_turn;
 }
 
 bool LoopManager::work_left() const noexcept {
@@ -462,9 +479,7 @@ bool LoopManager::anything_to_wait_for() noexcept {
 // --- running ---
 
 EventRef LoopManager::wait(Duration timeout) {
-  if (in_turn_ && deferred_.empty()) {
-    if (EventRef event = next_event()) return event;
-  }
+  if (EventRef event = next_of_stock()) return event;
   return wait_for_event(timeout);
 }
 
@@ -497,7 +512,12 @@ int LoopManager::run() {
   flush_deadline_ = kNever;
   lifecycle_.process_init(*this);
   last_coarse_ = last_poll_ = poller_->coarse_now();
-  while (EventRef event = wait(Duration::max())) dispatch(std::move(event));
+  for (;;) {
+    EventRef event = next_of_stock();
+    if (event == nullptr) event = wait_for_event(Duration::max());
+    if (event == nullptr) break;
+    process(*event);
+  }
   announce_stop();
   while (!finished()) poll(next_look_at_end());
   return exit_code_;
@@ -548,8 +568,9 @@ void LoopManager::hush_ready() noexcept {
 
 void LoopManager::stop(int exit_code) noexcept {
   if (std::exchange(stopping_, true)) return;
+  stock_ = nullptr;
   exit_code_ = exit_code;
-  poller_->wake();
+  if (!in_turn_) poller_->wake();
 }
 
 void LoopManager::attach() {
@@ -576,9 +597,11 @@ TimePoint LoopManager::driven_turn() noexcept {
   if (!deferred_.empty()) run_deferred();
   begin_turn();
   while (attached_) {
-    EventRef event = next_event();
+    EventRef event = next_of_stock();
+    if (event == nullptr) event = next_event();
     if (event == nullptr) break;
-    dispatch(std::move(event));
+    process(*event);
+    event.reset();
     if (!deferred_.empty()) run_deferred();
   }
   end_turn();
@@ -614,34 +637,40 @@ TimePoint LoopManager::driven_turn() noexcept {
   }
 }
 
+void LoopManager::dispatch(EventRef event) noexcept { process(*event); }
+
 // To look at the clock costs as much as the rest of an event whose handler does next to nothing. So where events take
 // less than a microsecond each several are timed together; where they take longer, each by itself.
-void LoopManager::dispatch(EventRef event) noexcept {
+[[gnu::always_inline]] inline void LoopManager::process(Event& event) noexcept {
   ++counters_.events;
-  ++events_since_poll_;
-  const bool timed = !quick_;
-  if (timed) last_coarse_ = poller_->coarse_now();
-  const TimePoint began = last_coarse_;
-  lifecycle_.event_handle(*event);
-  handle(*event);
-  lifecycle_.event_done(*event);
-  if (timed || ++untimed_events_ == kUntimedEvents) look_for_slowness(*event, began, timed);
+  if (!quick_) return process_timed(event);
+  lifecycle_.event_handle(event);
+  handle(event);
+  lifecycle_.event_done(event);
+  if (counters_.events >= next_look_) look_for_slow_events();
 }
 
-void LoopManager::look_for_slowness(const Event& last, TimePoint began, bool timed) noexcept {
+void LoopManager::process_timed(Event& event) noexcept {
+  const TimePoint began = last_coarse_ = poller_->coarse_now();
+  lifecycle_.event_handle(event);
+  handle(event);
+  lifecycle_.event_done(event);
   look_at_clock();
   const Duration took = last_coarse_ - began;
-  if (took <= options_.slow_handler) return;
-  if (timed) {
-    report_slow(last, took);
-  } else {
-    report_slow_events(took);
-  }
+  if (took > options_.slow_handler) report_slow(event, took);
+}
+
+void LoopManager::look_for_slow_events() noexcept {
+  const TimePoint began = last_coarse_;
+  look_at_clock();
+  const Duration took = last_coarse_ - began;
+  if (took > options_.slow_handler) report_slow_events(took);
 }
 
 void LoopManager::look_at_clock() noexcept {
   last_coarse_ = poller_->coarse_now();
-  untimed_events_ = 0;
+  next_look_ = counters_.events + kUntimedEvents;
+  if (last_coarse_ - source_began_ > options_.time_per_turn) share_end_ = last_event_id_;
   if (last_coarse_ == last_tick_) return;
   const std::uint64_t events = counters_.events - std::exchange(events_at_tick_, counters_.events);
   quick_ = last_coarse_ - std::exchange(last_tick_, last_coarse_) < static_cast<std::int64_t>(events) * kQuick;
@@ -670,6 +699,7 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
     aborted_ = true;
     exit_code_ = 1;
     stopping_ = true;
+    stock_ = nullptr;
     return true;
   } catch (...) {
     return false;

@@ -14,6 +14,7 @@
 
 #include <snowfox/core/channel.h>
 #include <snowfox/core/error.h>
+#include <snowfox/core/event_queue.h>
 
 #include "core/loop_manager_fixture.h"
 #include "support/sockets.h"
@@ -365,6 +366,93 @@ TEST(LoopManagerSpinTest, IsNotLateForATimer) {
   EXPECT_EQ(loop.manual->wait(150us), nullptr);
   EXPECT_TRUE(expired);
   EXPECT_LE(loop.manual->now() - began, 400us);
+}
+
+// --- a stock of events ---
+
+class StockSource final : public EventSource {
+ public:
+  explicit StockSource(LoopManager& loop) : EventSource(loop, stock_) {}
+  void give(std::function<void()> function) {
+    stock_.push(make_event(std::move(function)));
+    ready();
+  }
+  EventRef parse() override {
+    ++asked;
+    return stock_.pop();
+  }
+  std::string name() const override { return "stock"; }
+  int asked = 0;
+
+ private:
+  EventQueue stock_;
+};
+
+// Goal: who has a stock is asked once for its share of a turn, and once more when the stock is empty.
+TEST_F(LoopManagerTest, TakesFromAStockWhatASourceHasBesides) {
+  StockSource source(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 100; ++i) source.give([&] { ++handled; });
+  loop_.turn();
+  EXPECT_EQ(handled, 100);
+  EXPECT_EQ(source.asked, 3);  // its share is 64
+}
+
+TEST_F(LoopManagerTest, LeavesTheStockOfAPausedSourceAlone) {
+  StockSource source(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 10; ++i) {
+    source.give([&] {
+      if (++handled == 5) source.pause();
+    });
+  }
+  loop_.turn();
+  EXPECT_EQ(handled, 5);
+  source.resume();
+  loop_.turn();
+  EXPECT_EQ(handled, 10);
+}
+
+TEST_F(LoopManagerTest, TakesNothingFromAStockOnceItIsToStop) {
+  StockSource source(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 10; ++i) {
+    source.give([&] {
+      if (++handled == 5) loop_->stop(3);
+    });
+  }
+  EXPECT_EQ(loop_->run(), 3);
+  EXPECT_EQ(handled, 5);
+}
+
+TEST_F(LoopManagerTest, ForgetsTheStockOfASourceThatIsDestroyedWhileItIsTakenFrom) {
+  auto source = std::make_unique<StockSource>(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 10; ++i) {
+    source->give([&] {
+      if (++handled == 5) source.reset();
+    });
+  }
+  loop_.turn();
+  EXPECT_EQ(handled, 5);
+}
+
+TEST_F(LoopManagerTest, TakesFromAStockWhenWhatWasDeferredHasRun) {
+  struct Now final : Deferred {
+    explicit Now(std::vector<int>& log) : log(log) {}
+    void run() noexcept override { log.push_back(0); }
+    std::vector<int>& log;
+  };
+  std::vector<int> log;
+  Now now(log);
+  StockSource source(*loop_);
+  source.give([&] {
+    log.push_back(1);
+    loop_->defer(now);
+  });
+  source.give([&] { log.push_back(2); });
+  loop_.turn();
+  EXPECT_THAT(log, ElementsAre(1, 0, 2));
 }
 
 // --- events that take next to nothing ---

@@ -19,11 +19,12 @@ class Post {
   void run_chain(std::uint64_t count) {
     left_ = count;
     source_.post(std::make_unique<Step>(*this));
-    run(handled_ + count);
+    loop_.run();
   }
   void run_batch(std::uint64_t count) {
     for (std::uint64_t i = 0; i < count; ++i) source_.post(std::make_unique<Single>(handled_));
-    run(handled_ + count);
+    source_.post([this] { loop_.stop(); });
+    loop_.run();
   }
   std::uint64_t handled() const noexcept { return handled_; }
 
@@ -33,7 +34,8 @@ class Post {
     explicit Step(Post& post) noexcept : post_(post) {}
     void handle() override {
       ++post_.handled_;
-      if (--post_.left_ != 0) post_.source_.post(std::make_unique<Step>(post_));
+      if (--post_.left_ == 0) return post_.loop_.stop();
+      post_.source_.post(std::make_unique<Step>(post_));
     }
 
    private:
@@ -47,10 +49,6 @@ class Post {
    private:
     std::uint64_t& handled_;
   };
-
-  void run(std::uint64_t until) {
-    while (handled_ < until) loop_.dispatch(loop_.wait(Duration::zero()));
-  }
 
   LoopManager loop_;
   ManualSource source_{loop_};

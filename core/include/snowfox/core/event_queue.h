@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <utility>
 
@@ -19,7 +20,8 @@ class EventQueue {
   EventQueue& operator=(const EventQueue&) = delete;
 
   bool empty() const noexcept { return first_ == nullptr; }
-  std::size_t size() const noexcept { return size_; }
+  /// May be called from any thread as long as the queue lives; about so many while another one uses it.
+  std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
   /// `event` must not be null.
   void push(EventRef event) noexcept {
@@ -27,7 +29,7 @@ class EventQueue {
     last->next_ = nullptr;
     *end_ = last;
     end_ = &last->next_;
-    ++size_;
+    set_size(size() + 1);
   }
   /// Null if it is empty.
   EventRef pop() noexcept {
@@ -35,7 +37,8 @@ class EventQueue {
     if (first == nullptr) return nullptr;
     first_ = first->next_;
     if (first_ == nullptr) end_ = &first_;
-    --size_;
+    __builtin_prefetch(first_, 1);  // while this one is handled
+    set_size(size() - 1);
     return EventRef(first);
   }
   /// Takes all of `others`, behind its own.
@@ -43,13 +46,16 @@ class EventQueue {
     if (others.empty()) return;
     *end_ = std::exchange(others.first_, nullptr);
     end_ = std::exchange(others.end_, &others.first_);
-    size_ += std::exchange(others.size_, 0);
+    set_size(size() + others.size());
+    others.set_size(0);
   }
 
  private:
+  void set_size(std::size_t size) noexcept { size_.store(size, std::memory_order_relaxed); }
+
   Event* first_ = nullptr;
-  Event** end_ = &first_;  // where the next one is linked
-  std::size_t size_ = 0;
+  Event** end_ = &first_;             // where the next one is linked
+  std::atomic<std::size_t> size_{0};  // atomic only for those who ask on other threads
 };
 
 }  // namespace snowfox

@@ -10,6 +10,7 @@
 
 namespace snowfox {
 
+class EventQueue;
 class LoopManager;
 struct FromThread;   // the list of sources that other threads have given something
 struct PauseChange;  // the list of sources to be told that they were paused or resumed
@@ -51,9 +52,14 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
 
  protected:
   explicit EventSource(LoopManager& loop);
+  /// For a source whose events wait in `stock`, which must outlive it or be a member: once parse() has given an event
+  /// the loop takes further ones of the same turn from there itself, one at a time, and asks again when it is empty.
+  EventSource(LoopManager& loop, EventQueue& stock);
 
   /// Says that parse() may have something. May be called at any time, also when it is known already.
-  void ready() noexcept;
+  void ready() noexcept {
+    if (!ready_) become_ready();
+  }
   /// The same. May be called from any thread, as long as the source lives.
   void ready_from_any_thread() noexcept;
   /// The same for a source that ends: from now on nothing pauses it, so that its last event comes.
@@ -68,6 +74,7 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   using ListNode<EventSource>::linked;
   using ListNode<EventSource>::unlink;
 
+  void become_ready() noexcept;
   void pause_for_drain() noexcept {
     ++drain_pauses_;
     pause();
@@ -91,6 +98,7 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   virtual void fail(std::error_code error) noexcept;
 
   LoopManager& loop_;
+  EventQueue* const stock_ = nullptr;
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
   std::uint32_t drain_pauses_ = 0;  // of those, by drains

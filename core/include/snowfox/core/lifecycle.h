@@ -34,14 +34,15 @@ class Hook {
       functions_.reserve(2 * functions_.size() + 1);
     }
     functions_.push_back(entry);
+    any_ = true;
     return Token(std::move(entry));
   }
 
-  bool empty() const noexcept { return functions_.empty(); }
+  bool empty() const noexcept { return !any_; }
   /// How many it remembers, some of which may have gone.
   std::size_t size() const noexcept { return functions_.size(); }
   void operator()(Arguments... arguments) {
-    if (functions_.empty()) return;
+    if (empty()) return;
     call(arguments...);
   }
 
@@ -74,9 +75,11 @@ class Hook {
   }
   void forget_gone() noexcept {
     std::erase_if(functions_, [](const auto& function) { return function.expired(); });
+    any_ = !functions_.empty();
   }
 
   std::vector<std::weak_ptr<Function>> functions_;  // some of them gone
+  bool any_ = false;                                // whether it has any: what the loop asks at each event
   unsigned depth_ = 0;
 };
 

@@ -63,6 +63,7 @@ struct LoopCounters {
   std::uint64_t dropped_bytes = 0;  ///< enqueued on a drain that was closed, or lost with one
 };
 
+class EventQueue;
 class Explanation;
 
 /// Something to be done on the loop soon, after the event being handled now: how continuations of promises run.
@@ -252,6 +253,13 @@ class LoopManager {
 
   EventRef wait_for_event(Duration timeout);
   EventRef next_event() noexcept;
+  EventRef next_of_stock() noexcept;
+  void take_hold(Event& event) noexcept;
+  bool begin_share() noexcept;
+  void end_share() noexcept {
+    current_ = nullptr;
+    stock_ = nullptr;
+  }
   EventRef ask(EventSource& source) noexcept;
   void parse_failed(EventSource& source, const std::exception_ptr& error) noexcept;
   void ask_later(EventSource& source) noexcept;
@@ -275,11 +283,13 @@ class LoopManager {
   bool all_flushed() const noexcept;
   bool all_delivered() const noexcept;
   TimePoint driven_turn() noexcept;
+  void process(Event& event) noexcept;
+  void process_timed(Event& event) noexcept;
   void handle(Event& event) noexcept;
   void rescue(Event& event, const std::exception_ptr& error) noexcept;
   bool ends_loop(const std::exception_ptr& error) noexcept;
   void report(const Event& event, const std::exception_ptr& error, std::string_view message) noexcept;
-  void look_for_slowness(const Event& last, TimePoint began, bool timed) noexcept;
+  void look_for_slow_events() noexcept;
   void look_at_clock() noexcept;
   void report_slow(const Event& event, Duration took) noexcept;
   void report_slow_events(Duration took) noexcept;
@@ -316,16 +326,18 @@ class LoopManager {
   FeedStarved feed_starved_{*this};
 
   EventSource* current_ = nullptr;  // whose share of the turn is being used
-  unsigned turn_events_ = 0;        // how many events the current one has given
-  TimePoint source_began_{};        // when the current one was first asked in this turn
-  TimePoint last_coarse_;           // when the clock was last looked at
-  TimePoint last_tick_{};           // when it was first seen to show that time
+  EventQueue* stock_ = nullptr;     // the current one's, once it has given an event
+  std::uint64_t last_event_id_ = 0;
+  std::uint64_t share_end_ = 0;  // the id of the last event of the current share
+  TimePoint source_began_{};     // when the current one was first asked in this turn
+  TimePoint last_coarse_;        // when the clock was last looked at
+  TimePoint last_tick_{};        // when it was first seen to show that time
   std::uint64_t events_at_tick_ = 0;
-  unsigned untimed_events_ = 0;  // handled since it was last looked at
+  std::uint64_t next_look_ = 0;  // at so many events it is looked at again, while they are quick
   bool quick_ = false;           // so quickly come events that they are timed several together
   TimePoint last_poll_;
-  unsigned events_since_poll_ = 0;
-  std::uint64_t next_event_id_ = 0;
+  std::uint64_t events_at_poll_ = 0;
+  std::uint64_t other_work_since_poll_ = 0;  // turns, and what was deferred
   std::size_t holds_ = 0;
   std::size_t background_sources_ = 0;
   TimePoint flush_deadline_ = kNever;

@@ -1,14 +1,16 @@
 #pragma once
 
-#include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <mutex>
+#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include <snowfox/core/event_queue.h>
 #include <snowfox/core/event_source.h>
+#include <snowfox/core/fault_point.h>
 
 namespace snowfox {
 
@@ -26,29 +28,39 @@ class ManualSource final : public EventSource {
 
   /// Hands `event`, which must not be null, to the loop. False, and the event is destroyed, if `limit` events are
   /// waiting already. May be called from any thread as long as the source lives.
-  bool post(EventRef event);
+  bool post(EventRef event) {
+    assert(event != nullptr);
+    if (SNOWFOX_FAULT(ManualPost)) throw std::bad_alloc();
+    if (this_thread() != thread_) return post_from_elsewhere(std::move(event));
+    if (size() >= limit_) return false;
+    own_.push(std::move(event));
+    ready();
+    return true;
+  }
   /// The same with an event that calls `function`.
   template <typename F>
   requires std::is_invocable_v<F&>
   bool post(F&& function) { return post(make_event(std::forward<F>(function))); }
 
   /// How many events wait; about so many while other threads post. May be called from any thread.
-  std::size_t size() const noexcept {
-    return own_size_.load(std::memory_order_relaxed) + remote_size_.load(std::memory_order_relaxed);
-  }
+  std::size_t size() const noexcept { return own_.size() + remote_.size(); }
 
   EventRef parse() override;
   std::string name() const override { return "manual"; }
 
  private:
+  /// A place that each thread has of its own: what std::this_thread::get_id() tells, without a call.
+  static const void* this_thread() noexcept { return &place_; }
+  bool post_from_elsewhere(EventRef event);
+
+  inline static constinit thread_local char place_ = 0;
+
   const void* const thread_;  // the loop's
   const std::size_t limit_;
   EventQueue own_;
-  std::atomic<std::size_t> own_size_{0};  // of own_, for other threads; only the loop's sets it
 
   std::mutex mutex_;
   EventQueue remote_;  // guarded by mutex_
-  std::atomic<std::size_t> remote_size_{0};
 };
 
 }  // namespace snowfox
