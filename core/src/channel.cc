@@ -15,13 +15,14 @@ std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor&& descripto
 }
 
 Channel::Channel(Key, LoopManager& loop, Descriptor&& descriptor)
-    : handle_(loop.poller().watch(descriptor.get(), *this)) {
+    : PollTarget(descriptor.get()), poller_(loop.poller()) {
+  poller_.watch(*this);
   descriptor_ = std::move(descriptor);
 }
 
 Channel::~Channel() {
   if (SNOWFOX_MUTANT(StaleWatch)) descriptor_.reset();
-  handle_.reset();
+  poller_.unwatch(*this);
   if (SNOWFOX_MUTANT(LeakedDescriptor)) static_cast<void>(descriptor_.release());
   descriptor_.reset();
   if (!count_) return;
@@ -39,7 +40,8 @@ void Channel::fail_source(std::error_code error) noexcept {
 }
 
 Descriptor Channel::release() noexcept {
-  handle_.reset();
+  poller_.unwatch(*this);
+  set_fd(-1);
   want_read_ = want_write_ = false;
   return std::move(descriptor_);
 }
@@ -51,9 +53,9 @@ void Channel::on_poll(bool readable, bool writable) noexcept {
 
 bool Channel::set(bool read, bool write) noexcept {
   if (read == want_read_ && write == want_write_) return true;
-  if (!handle_ || SNOWFOX_FAULT(ChannelInterest)) return false;
+  if (!descriptor_ || SNOWFOX_FAULT(ChannelInterest)) return false;
   try {
-    handle_->set_interest(read, write);
+    poller_.set_interest(*this, read, write);
   } catch (const std::exception&) {
     return false;
   }

@@ -1,13 +1,22 @@
 #include <snowfox/core/poller.h>
 
-#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <climits>
 #include <ctime>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 #include <vector>
+
+#include <snowfox/core/io.h>
 
 namespace snowfox {
 namespace {
@@ -45,19 +54,176 @@ struct Job {
   Work* work;
 };
 
+// What UvPoller knows of a watch, in PollTarget::watch_: what is wanted, what the kernel was asked for, and which kind.
+constexpr unsigned kWantsRead = 1;
+constexpr unsigned kWantsWrite = 2;
+constexpr unsigned kWants = kWantsRead | kWantsWrite;
+constexpr unsigned kAskedRead = 4;
+constexpr unsigned kAskedWrite = 8;
+constexpr unsigned kAsked = kAskedRead | kAskedWrite;
+constexpr unsigned kAskedShift = 2;  // from what is wanted to what was asked for
+constexpr unsigned kWatched = 16;
+constexpr unsigned kAlwaysReady = 32;
+
+int wait_for_events(int set, epoll_event* events, int most, Duration timeout) noexcept {
+  if (timeout == Duration::zero()) return epoll_wait(set, events, most, 0);
+  if (timeout == Duration::max()) return epoll_wait(set, events, most, -1);
+#ifdef SYS_epoll_pwait2
+  // Not before Linux 5.11, and some sandboxes refuse what they do not know.
+  static constinit thread_local bool refused = false;
+  if (!refused) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(timeout);
+    const timespec time{.tv_sec = seconds.count(), .tv_nsec = (timeout - seconds).count()};
+    const long count = syscall(SYS_epoll_pwait2, set, events, most, &time, nullptr, std::size_t{0});
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
+    refused = true;
+  }
+#endif
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+  return epoll_wait(set, events, most, static_cast<int>(std::min<decltype(wait)>(wait, INT_MAX)));
+}
+
 }  // namespace
 
-/// Libuv's loop, ours or the program's, and the handles that serve all descriptors together.
+/// The descriptors watched, each registered with an epoll set under its target.
+///
+/// What is no longer wanted stays asked for until the kernel tells it: so a source may pause and resume, a drain wait
+/// and go on, without a system call. A hang-up is told whatever was asked for: what nobody wants anything of leaves the
+/// set then, until it is wanted again.
+class UvPoller::Watches {
+ public:
+  Watches() : set_(Io::system(), epoll_create1(EPOLL_CLOEXEC)) {
+    if (!set_) fail(-errno, "make an event loop");
+  }
+
+  int fd() const noexcept { return set_.get(); }
+  /// Another loop's descriptor: collect() says when it has something.
+  void add_loop(int fd) {
+    epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+    if (epoll_ctl(set_.get(), EPOLL_CTL_ADD, fd, &event) != 0) fail(-errno, "make an event loop");
+  }
+
+  void watch(PollTarget& target) {
+    assert(target.watch_ == 0);
+    // Nearly all that is watched is read: to ask for it now saves asking for it next.
+    if (const int error = change(EPOLL_CTL_ADD, target, kAskedRead)) {
+      if (error != EPERM) fail(-error, "watch a descriptor");
+      always_ready_.push_back(&target);
+      target.watch_ = kAlwaysReady;
+    }
+    target.watch_ |= kWatched;
+  }
+
+  void set_interest(PollTarget& target, bool readable, bool writable) {
+    assert((target.watch_ & kWatched) != 0);
+    const unsigned wanted = (readable ? kWantsRead : 0) | (writable ? kWantsWrite : 0);
+    const unsigned asked = target.watch_ & kAsked;
+    const unsigned missing = (wanted << kAskedShift) & ~asked;
+    if (missing != 0 && (target.watch_ & kAlwaysReady) == 0) {
+      const int error = change(asked == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, target, asked | missing);
+      if (error != 0) fail(-error, "watch a descriptor");
+    }
+    target.watch_ = static_cast<std::uint8_t>((target.watch_ & ~kWants) | wanted);
+  }
+
+  void unwatch(PollTarget& target) noexcept {
+    if ((target.watch_ & kAlwaysReady) != 0) {
+      std::replace(always_ready_.begin(), always_ready_.end(), &target, static_cast<PollTarget*>(nullptr));
+    }
+    // Closing the descriptor would not do it: another may refer to the same socket.
+    if ((target.watch_ & kAsked) != 0) change(EPOLL_CTL_DEL, target, 0);
+    target.watch_ = 0;
+    for (std::size_t i = next_; i < count_; ++i) {
+      if (batch_[i].data.ptr == &target) batch_[i].events = 0;
+    }
+  }
+
+  /// Tells what there is, once there is something, for so long at most. True if the other loop has something, too.
+  bool collect(Duration timeout) {
+    const int count = wait_for_events(set_.get(), batch_.data(), static_cast<int>(batch_.size()), timeout);
+    if (count < 0 && errno != EINTR) fail(-errno, "wait");
+    count_ = static_cast<std::size_t>(std::max(count, 0));
+    bool loop_ready = false;
+    for (next_ = 0; next_ < count_;) {
+      const epoll_event& event = batch_[next_++];
+      if (event.data.ptr == nullptr) {
+        loop_ready = true;
+      } else {
+        tell(*static_cast<PollTarget*>(event.data.ptr), event.events);
+      }
+    }
+    return loop_ready;
+  }
+
+  /// Tells what is always ready and wanted; false if there is nothing such.
+  bool tell_always_ready() noexcept {
+    if (always_ready_.empty()) return false;
+    bool told = false;
+    // Targets may begin or end watches while they are told: new ones wait for the next time, ended ones are null.
+    const std::size_t count = always_ready_.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      PollTarget* const target = always_ready_[i];
+      if (target == nullptr || (target->watch_ & kWants) == 0) continue;
+      told = true;
+      target->on_poll((target->watch_ & kWantsRead) != 0, (target->watch_ & kWantsWrite) != 0);
+    }
+    std::erase(always_ready_, nullptr);
+    return told;
+  }
+
+ private:
+  static constexpr std::size_t kBatch = 512;
+
+  /// 0, or why the kernel refuses.
+  int change(int how, PollTarget& target, unsigned asked) noexcept {
+    epoll_event event{
+        .events = ((asked & kAskedRead) != 0 ? EPOLLIN : 0U) | ((asked & kAskedWrite) != 0 ? EPOLLOUT : 0U),
+        .data = {.ptr = &target}};
+    if (epoll_ctl(set_.get(), how, target.fd(), &event) != 0) return errno;
+    target.watch_ = static_cast<std::uint8_t>((target.watch_ & ~kAsked) | asked);
+    return 0;
+  }
+
+  void tell(PollTarget& target, std::uint32_t events) noexcept {
+    if (events == 0) return;  // its watch has ended since
+    const unsigned watch = target.watch_;
+    const bool wants_read = (watch & kWantsRead) != 0;
+    const bool wants_write = (watch & kWantsWrite) != 0;
+    const bool over = (events & (EPOLLERR | EPOLLHUP)) != 0;
+    const bool unwanted = ((events & EPOLLIN) != 0 && !wants_read) || ((events & EPOLLOUT) != 0 && !wants_write) ||
+                          (over && (watch & kWants) == 0);
+    if (unwanted) lower(target);
+    if ((watch & kWants) == 0) return;
+    if ((events & EPOLLERR) != 0) return target.on_poll(true, true);
+    const bool readable = wants_read && (over || (events & EPOLLIN) != 0);
+    const bool writable = wants_write && (over || (events & EPOLLOUT) != 0);
+    if (readable || writable) target.on_poll(readable, writable);
+  }
+  void lower(PollTarget& target) noexcept {
+    const unsigned wanted = (target.watch_ & kWants) << kAskedShift;
+    change(wanted == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, target, wanted);
+  }
+
+  Descriptor set_;
+  std::vector<PollTarget*>
+      always_ready_;  // what epoll refuses: regular files, /dev/null. Null: ended while others were told
+  std::array<epoll_event, kBatch> batch_;
+  std::size_t count_ = 0;
+  std::size_t next_ = 0;  // the first of the batch that is still to be told
+};
+
+/// The descriptors watched and libuv's loop, ours or the program's, one of which waits for the other.
 struct UvPoller::Loop {
+  Watches watches;
   uv_loop_t own;
   uv_loop_t* uv;
-  UvHandle<uv_timer_t> timer;
   UvHandle<uv_async_t> waker;
-  UvHandle<uv_prepare_t> before;  // these three only while driven by the program's own loop
+  UvHandle<uv_poll_t> watcher;  // the rest is for a program's own loop
+  UvHandle<uv_timer_t> timer;
+  UvHandle<uv_prepare_t> before;  // these three only while it drives us
   UvHandle<uv_check_t> after;
   UvHandle<uv_idle_t> again;
   Turn turn;
-  std::vector<Handle*> always_ready;  // descriptors that epoll refuses: regular files, /dev/null
   bool owned;
   bool active = false;
   bool turning = false;
@@ -68,28 +234,49 @@ struct UvPoller::Loop {
       if (const int status = uv_loop_init(&own); status != 0) fail(status, "make an event loop");
     }
     try {
-      timer = make_handle<uv_timer_t>("make a timer", [this](uv_timer_t* handle) { return uv_timer_init(uv, handle); });
       waker = make_handle<uv_async_t>(
           "make a waker", [this](uv_async_t* handle) { return uv_async_init(uv, handle, [](uv_async_t*) {}); });
+      if (owned) {
+        wait_for_uv();
+      } else {
+        let_uv_wait();
+      }
     } catch (...) {
       close();
       throw;
     }
-    timer->data = this;
-    // What keeps the program's own loop going is said by set_active() alone, with the waker.
-    unref_unless_owned(timer.get());
-    unref_unless_owned(waker.get());
   }
   ~Loop() { close(); }
 
+  void wait_for_uv() {
+    // What libuv waits for itself it registers only when it runs.
+    uv_run(uv, UV_RUN_NOWAIT);
+    watches.add_loop(uv_backend_fd(uv));
+  }
+  void let_uv_wait() {
+    timer = make_handle<uv_timer_t>("make a timer", [this](uv_timer_t* handle) { return uv_timer_init(uv, handle); });
+    watcher = make_handle<uv_poll_t>("watch descriptors",
+                                     [this](uv_poll_t* handle) { return uv_poll_init(uv, handle, watches.fd()); });
+    timer->data = watcher->data = this;
+    const int status = uv_poll_start(watcher.get(), UV_READABLE, [](uv_poll_t* handle, int, int) {
+      static_cast<Loop*>(handle->data)->watches.collect(Duration::zero());
+    });
+    if (status != 0) fail(status, "watch descriptors");
+    // What keeps the program's own loop going is said by set_active() alone, with the waker.
+    unref(waker.get());
+    unref(timer.get());
+    unref(watcher.get());
+  }
+
   template <typename UvType>
-  void unref_unless_owned(UvType* handle) noexcept {
-    if (!owned) uv_unref(reinterpret_cast<uv_handle_t*>(handle));
+  static void unref(UvType* handle) noexcept {
+    uv_unref(reinterpret_cast<uv_handle_t*>(handle));
   }
 
   void close() noexcept {
     stop_driving();
     timer.reset();
+    watcher.reset();
     waker.reset();
     // A loop of the program's runs the close callbacks itself; ours must do so before it may go.
     if (owned) {
@@ -124,81 +311,10 @@ struct UvPoller::Loop {
     turn = nullptr;
   }
   void take_turn() noexcept;
-  bool tell_always_ready() noexcept;
+  void set_active(bool active) noexcept;
+  void wait(bool look_only, TimePoint until);
+  void wait_on_programs_loop(bool look_only, TimePoint until);
 };
-
-class UvPoller::Handle final : public PollHandle {
- public:
-  Handle(Loop& loop, int fd, PollTarget& target) : loop_(loop), target_(target) {
-    auto poll = std::make_unique<uv_poll_t>();
-    // uv_poll_init() makes the descriptor non-blocking. Standard input shares that flag with the shell that started us,
-    // so what was blocking stays so: it is read only when there is something to read.
-    const int flags = fcntl(fd, F_GETFL);
-    const int status = uv_poll_init(loop.uv, poll.get(), fd);
-    if (flags >= 0 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags);
-    if (status == UV_EPERM) {
-      always_ready_ = true;
-      loop_.always_ready.push_back(this);
-      return;
-    }
-    if (status != 0) fail(status, "watch a descriptor");
-    poll_.reset(poll.release());
-    poll_->data = this;
-    loop_.unref_unless_owned(poll_.get());
-  }
-  ~Handle() override {
-    if (always_ready_) {
-      std::replace(loop_.always_ready.begin(), loop_.always_ready.end(), this, static_cast<Handle*>(nullptr));
-    }
-  }
-
-  void set_interest(bool readable, bool writable) override {
-    readable_ = readable;
-    writable_ = writable;
-    if (always_ready_) return;
-    const int events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
-    const int status = events == 0 ? uv_poll_stop(poll_.get()) : uv_poll_start(poll_.get(), events, on_poll);
-    if (status != 0) fail(status, "watch a descriptor");
-  }
-
-  bool wanted() const noexcept { return readable_ || writable_; }
-  void tell() noexcept { target_.on_poll(readable_, writable_); }
-
- private:
-  static void on_poll(uv_poll_t* poll, int status, int events) noexcept {
-    auto& handle = *static_cast<Handle*>(poll->data);
-    if (status < 0) {
-      // libuv has stopped watching. The next read or write tells the error; if there is none after all, go on.
-      const bool readable = handle.readable_;
-      const bool writable = handle.writable_;
-      uv_poll_start(poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_poll);
-      handle.target_.on_poll(true, true);
-      return;
-    }
-    handle.target_.on_poll((events & (UV_READABLE | UV_DISCONNECT)) != 0, (events & UV_WRITABLE) != 0);
-  }
-
-  Loop& loop_;
-  PollTarget& target_;
-  UvHandle<uv_poll_t> poll_;
-  bool readable_ = false;
-  bool writable_ = false;
-  bool always_ready_ = false;
-};
-
-bool UvPoller::Loop::tell_always_ready() noexcept {
-  if (always_ready.empty()) return false;
-  bool told = false;
-  // Targets may add or remove handles while they are told: new ones wait for the next time, removed ones are null.
-  const std::size_t count = always_ready.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    if (always_ready[i] == nullptr || !always_ready[i]->wanted()) continue;
-    told = true;
-    always_ready[i]->tell();
-  }
-  std::erase(always_ready, nullptr);
-  return told;
-}
 
 void UvPoller::Loop::start_driving(Turn new_turn) {
   turn = std::move(new_turn);
@@ -207,8 +323,8 @@ void UvPoller::Loop::start_driving(Turn new_turn) {
   after = make_handle<uv_check_t>("watch the loop", [this](uv_check_t* handle) { return uv_check_init(uv, handle); });
   again = make_handle<uv_idle_t>("watch the loop", [this](uv_idle_t* handle) { return uv_idle_init(uv, handle); });
   before->data = after->data = this;
-  unref_unless_owned(before.get());
-  unref_unless_owned(after.get());
+  unref(before.get());
+  unref(after.get());
   uv_prepare_start(before.get(), [](uv_prepare_t* handle) { static_cast<Loop*>(handle->data)->take_turn(); });
   uv_check_start(after.get(), [](uv_check_t* handle) { static_cast<Loop*>(handle->data)->take_turn(); });
 }
@@ -217,7 +333,7 @@ void UvPoller::Loop::take_turn() noexcept {
   if (turning || !turn) return;
   turning = true;
   const Turn running = turn;  // the turn may end the driving, and with it itself
-  bool more = tell_always_ready();
+  bool more = watches.tell_always_ready();
   const TimePoint until = running();
   turning = false;
   if (!turn) return;
@@ -237,24 +353,43 @@ UvPoller::UvPoller() : loop_(std::make_unique<Loop>(nullptr)) {}
 UvPoller::UvPoller(uv_loop_s* loop) : loop_(std::make_unique<Loop>(loop)) {}
 UvPoller::~UvPoller() = default;
 
-std::unique_ptr<PollHandle> UvPoller::watch(int fd, PollTarget& target) {
-  return std::make_unique<Handle>(*loop_, fd, target);
+void UvPoller::watch(PollTarget& target) { loop_->watches.watch(target); }
+void UvPoller::set_interest(PollTarget& target, bool readable, bool writable) {
+  loop_->watches.set_interest(target, readable, writable);
 }
+void UvPoller::unwatch(PollTarget& target) noexcept { loop_->watches.unwatch(target); }
 
 void UvPoller::wait(TimePoint until) {
-  bool look_only = loop_->tell_always_ready();
-  if (!look_only && until != kNever) look_only = until <= now();
+  const bool look_only = loop_->watches.tell_always_ready();
+  if (loop_->owned) {
+    loop_->wait(look_only, until);
+  } else {
+    loop_->wait_on_programs_loop(look_only || (until != kNever && until <= now()), until);
+  }
+}
+
+void UvPoller::Loop::wait(bool look_only, TimePoint until) {
+  Duration timeout = Duration::zero();
+  if (!look_only && until == kNever) {
+    timeout = Duration::max();
+  } else if (!look_only && until != TimePoint::min()) {
+    timeout = std::max(until - clock_time(CLOCK_MONOTONIC), Duration::zero());
+  }
+  if (watches.collect(timeout)) uv_run(uv, UV_RUN_NOWAIT);
+}
+
+void UvPoller::Loop::wait_on_programs_loop(bool look_only, TimePoint until) {
   if (look_only) {
-    uv_run(loop_->uv, UV_RUN_NOWAIT);
+    uv_run(uv, UV_RUN_NOWAIT);
     return;
   }
-  loop_->set_timer(until, until == kNever ? TimePoint() : now());
-  // The program's own loop would not wait at all for what is not to keep it going.
-  const bool was_active = loop_->active;
+  set_timer(until, until == kNever ? TimePoint() : clock_time(CLOCK_MONOTONIC));
+  // It would not wait at all for what is not to keep it going.
+  const bool was_active = active;
   set_active(true);
-  loop_->waiting = true;
-  uv_run(loop_->uv, UV_RUN_ONCE);
-  loop_->waiting = false;
+  waiting = true;
+  uv_run(uv, UV_RUN_ONCE);
+  waiting = false;
   set_active(was_active);
 }
 
@@ -289,14 +424,16 @@ void UvPoller::drive(Turn turn) {
   if (!loop_->turn) uv_timer_stop(loop_->timer.get());
 }
 
-void UvPoller::set_active(bool active) noexcept {
-  if (loop_->owned || loop_->active == active) return;
-  loop_->active = active;
-  auto* waker = reinterpret_cast<uv_handle_t*>(loop_->waker.get());
+void UvPoller::set_active(bool active) noexcept { loop_->set_active(active); }
+
+void UvPoller::Loop::set_active(bool now_active) noexcept {
+  if (owned || active == now_active) return;
+  active = now_active;
+  auto* handle = reinterpret_cast<uv_handle_t*>(waker.get());
   if (active) {
-    uv_ref(waker);
+    uv_ref(handle);
   } else {
-    uv_unref(waker);
+    uv_unref(handle);
   }
 }
 

@@ -11,31 +11,6 @@
 
 namespace snowfox::simulation {
 
-struct SimulatedPoller::Handle final : PollHandle {
-  Handle(SimulatedPoller& poller, int descriptor, PollTarget& told)
-      : owner(poller), fd(descriptor), target(told), number(++poller.last_handle_) {
-    owner.handles_.emplace(number, this);
-  }
-  ~Handle() override { owner.handles_.erase(number); }
-  void set_interest(bool read, bool write) override {
-    const CodeOfSimulator here;
-    Process::State& process = owner.process_;
-    if (process.dead) return;
-    if (const int error = process.kernel.trouble(process.faults().watch, {ENOMEM})) {
-      throw std::system_error(error, std::system_category(), "watch a descriptor");
-    }
-    readable = read;
-    writable = write;
-  }
-
-  SimulatedPoller& owner;
-  int fd;
-  PollTarget& target;
-  std::uint64_t number;
-  bool readable = false;
-  bool writable = false;
-};
-
 SimulatedPoller::~SimulatedPoller() {
   process_.poller = nullptr;
   for (auto& [_, work] : std::exchange(jobs_, {})) run(*work);
@@ -58,10 +33,11 @@ void SimulatedPoller::tell_finished() {
   }
 }
 
-std::unique_ptr<PollHandle> SimulatedPoller::watch(int fd, PollTarget& target) {
+void SimulatedPoller::watch(PollTarget& target) {
   const CodeOfSimulator here;
   auto& world = process_.world;
   if (!process_.dead) {
+    const int fd = target.fd();
     const std::string what = "descriptor " + std::to_string(fd);
     if (process_.kernel.find(fd) == nullptr) world.broken(process_, what + " is watched and not open");
     if (watches(fd)) world.broken(process_, what + " is watched twice");
@@ -69,11 +45,29 @@ std::unique_ptr<PollHandle> SimulatedPoller::watch(int fd, PollTarget& target) {
       throw std::system_error(error, std::system_category(), "watch " + what);
     }
   }
-  return std::make_unique<Handle>(*this, fd, target);
+  watches_.emplace(++last_watch_, Watch{&target});
+  watch_of_[&target] = last_watch_;
+}
+
+void SimulatedPoller::set_interest(PollTarget& target, bool readable, bool writable) {
+  const CodeOfSimulator here;
+  if (process_.dead) return;
+  if (const int error = process_.kernel.trouble(process_.faults().watch, {ENOMEM})) {
+    throw std::system_error(error, std::system_category(), "watch a descriptor");
+  }
+  watches_.at(watch_of_.at(&target)) = {&target, readable, writable};
+}
+
+void SimulatedPoller::unwatch(PollTarget& target) noexcept {
+  const auto found = watch_of_.find(&target);
+  if (found == watch_of_.end()) return;
+  watches_.erase(found->second);
+  watch_of_.erase(found);
 }
 
 bool SimulatedPoller::watches(int fd) const noexcept {
-  return std::any_of(handles_.begin(), handles_.end(), [fd](const auto& entry) { return entry.second->fd == fd; });
+  return std::any_of(watches_.begin(), watches_.end(),
+                     [fd](const auto& entry) { return entry.second.target->fd() == fd; });
 }
 
 TimePoint SimulatedPoller::now() const noexcept { return process_.world.now; }
@@ -109,17 +103,17 @@ void SimulatedPoller::drive(Turn turn) {
   until_ = TimePoint::min();
 }
 
-SimulatedPoller::Readiness SimulatedPoller::readiness(const Handle& handle) const noexcept {
-  const Object* object = process_.kernel.find(handle.fd);
-  if (object == nullptr || (!handle.readable && !handle.writable)) return {false, false};
+SimulatedPoller::Readiness SimulatedPoller::readiness(const Watch& watch) const noexcept {
+  const Object* object = process_.kernel.find(watch.target->fd());
+  if (object == nullptr || (!watch.readable && !watch.writable)) return {false, false};
   if (object->failed()) return {true, true};
-  return {handle.readable && object->readable(), handle.writable && object->writable()};
+  return {watch.readable && object->readable(), watch.writable && object->writable()};
 }
 
 bool SimulatedPoller::due() const noexcept {
   if (woken_ || !finished_.empty() || until_ <= process_.world.now) return true;
-  return std::any_of(handles_.begin(), handles_.end(), [this](const auto& entry) {
-    const Readiness ready = readiness(*entry.second);
+  return std::any_of(watches_.begin(), watches_.end(), [this](const auto& entry) {
+    const Readiness ready = readiness(entry.second);
     return ready.readable || ready.writable;
   });
 }
@@ -130,10 +124,10 @@ void SimulatedPoller::tell() {
   tell_finished();
 
   std::vector<std::pair<std::uint64_t, Readiness>> told;
-  for (const auto& [number, handle] : handles_) {
-    Readiness ready = readiness(*handle);
+  for (const auto& [number, watch] : watches_) {
+    Readiness ready = readiness(watch);
     if (world.random.chance(process_.faults().false_readiness)) {
-      ready = {ready.readable || handle->readable, ready.writable || handle->writable};
+      ready = {ready.readable || watch.readable, ready.writable || watch.writable};
     }
     if (ready.readable || ready.writable) told.emplace_back(number, ready);
   }
@@ -141,11 +135,12 @@ void SimulatedPoller::tell() {
   for (std::size_t i = told.size(); i > 1; --i) std::swap(told[i - 1], told[world.random.below(i)]);
   if (told.size() > 1 && world.random.below(4) == 0) told.resize(1 + world.random.below(told.size()));
   for (const auto& [number, ready] : told) {
-    const auto found = handles_.find(number);
-    if (found == handles_.end()) continue;  // those told before have ended this one
-    world.trace("tell", process_.pid * 1000 + found->second->fd, (ready.readable ? 1 : 0) + (ready.writable ? 2 : 0));
+    const auto found = watches_.find(number);
+    if (found == watches_.end()) continue;  // those told before have ended this one
+    world.trace("tell", process_.pid * 1000 + found->second.target->fd(),
+                (ready.readable ? 1 : 0) + (ready.writable ? 2 : 0));
     const CodeOf its(&process_);
-    found->second->target.on_poll(ready.readable, ready.writable);
+    found->second.target->on_poll(ready.readable, ready.writable);
   }
 }
 

@@ -15,7 +15,9 @@ class SimulatedPoller final : public Poller {
   explicit SimulatedPoller(Process::State& process) : process_(process) {}
   ~SimulatedPoller() override;
 
-  std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) override;
+  void watch(PollTarget& target) override;
+  void set_interest(PollTarget& target, bool readable, bool writable) override;
+  void unwatch(PollTarget& target) noexcept override;
   void wait(TimePoint until) override;
   TimePoint now() const noexcept override;
   std::chrono::system_clock::time_point wall_now() const noexcept override;
@@ -36,21 +38,26 @@ class SimulatedPoller final : public Poller {
   bool watches(int fd) const noexcept;
 
  private:
-  struct Handle;
+  struct Watch {
+    PollTarget* target;
+    bool readable = false;
+    bool writable = false;
+  };
   struct Readiness {
     bool readable;
     bool writable;
   };
   struct Job;
 
-  Readiness readiness(const Handle& handle) const noexcept;
+  Readiness readiness(const Watch& watch) const noexcept;
   void run(Work& work);
   void tell();
   void tell_finished();
 
   Process::State& process_;
-  std::map<std::uint64_t, Handle*> handles_;
-  std::uint64_t last_handle_ = 0;
+  std::map<std::uint64_t, Watch> watches_;               // in the order they began
+  std::map<const PollTarget*, std::uint64_t> watch_of_;  // only to be looked up: where they lie is chance
+  std::uint64_t last_watch_ = 0;
   std::vector<Work*> finished_;
   std::map<std::uint64_t, Work*> jobs_;
   std::uint64_t last_job_ = 0;

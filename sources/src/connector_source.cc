@@ -33,16 +33,23 @@ class ConnectorSource::Connected final : public Event {
 /// Is told when the socket is writable, which is when the connection stands or has failed; and when time is up.
 struct ConnectorSource::Attempt final : Timer, PollTarget {
   Attempt(ConnectorSource& source, TimePoint give_up) : connector(source), deadline(give_up) {}
+  ~Attempt() { unwatch(); }
 
   ConnectorSource& connector;
   TimePoint deadline;
   Descriptor descriptor;
-  std::unique_ptr<PollHandle> handle;
+
+  void watch() {
+    set_fd(descriptor.get());
+    connector.loop().poller().watch(*this);
+    connector.loop().poller().set_interest(*this, false, true);
+  }
+  void unwatch() noexcept { connector.loop().poller().unwatch(*this); }
 
   void on_poll(bool, bool) noexcept override {
     const std::error_code error = descriptor.io().connect_result(descriptor.get());
     if (error == std::errc::operation_in_progress) return;  // told too early
-    handle.reset();
+    unwatch();
     connector.done(error);
   }
 
@@ -73,8 +80,7 @@ void ConnectorSource::begin() noexcept {
   if (fd < 0) return done({-fd, std::system_category()});
   attempt_->descriptor = Descriptor(io, fd);
   try {
-    attempt_->handle = loop().poller().watch(fd, *attempt_);
-    attempt_->handle->set_interest(false, true);
+    attempt_->watch();
   } catch (const std::exception&) {
     return done(code_of(std::current_exception()));
   }
@@ -85,7 +91,7 @@ void ConnectorSource::done(std::error_code error) noexcept {
   done_ = true;
   connected_->error = error;
   attempt_->disarm();
-  attempt_->handle.reset();
+  attempt_->unwatch();
   ready_to_end();
 }
 

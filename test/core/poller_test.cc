@@ -31,15 +31,22 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
 
-/// Remembers what it was told.
+/// A watch that remembers what it was told.
 class Listening final : public PollTarget {
  public:
+  Listening(Poller& poller, int fd) : PollTarget(fd), poller_(poller) { poller_.watch(*this); }
+  ~Listening() { end(); }
+  void set_interest(bool readable, bool writable) { poller_.set_interest(*this, readable, writable); }
+  void end() noexcept { poller_.unwatch(*this); }
   void on_poll(bool readable, bool writable) noexcept override {
     told.emplace_back(readable, writable);
     if (when_told) when_told();
   }
   std::vector<std::pair<bool, bool>> told;
   std::function<void()> when_told;
+
+ private:
+  Poller& poller_;
 };
 
 class UvPollerTest : public testing::Test {
@@ -50,109 +57,107 @@ class UvPollerTest : public testing::Test {
   Descriptor ours_;
   Descriptor theirs_;
   UvPoller poller_;
-  Listening target_;
 };
 
 TEST_F(UvPollerTest, WatchesForNothingUntilItIsToldTo) {
-  const auto handle = poller_.watch(ours_.get(), target_);
+  Listening target(poller_, ours_.get());
   send_some(theirs_.get(), "x");
   look();
-  EXPECT_THAT(target_.told, IsEmpty());
+  EXPECT_THAT(target.told, IsEmpty());
 }
 
 TEST_F(UvPollerTest, TellsWhatItIsAskedForAsLongAsItHolds) {
-  const auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(true, false);
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, false);
   look();
-  EXPECT_THAT(target_.told, IsEmpty());
+  EXPECT_THAT(target.told, IsEmpty());
   send_some(theirs_.get(), "x");
   look();
   look();
-  EXPECT_THAT(target_.told, ElementsAre(Pair(true, false), Pair(true, false)));
-  handle->set_interest(true, true);
+  EXPECT_THAT(target.told, ElementsAre(Pair(true, false), Pair(true, false)));
+  target.set_interest(true, true);
   look();
-  EXPECT_THAT(target_.told.back(), Pair(true, true));
-  handle->set_interest(false, true);
+  EXPECT_THAT(target.told.back(), Pair(true, true));
+  target.set_interest(false, true);
   look();
-  EXPECT_THAT(target_.told.back(), Pair(false, true));
-  target_.told.clear();
-  handle->set_interest(false, false);
+  EXPECT_THAT(target.told.back(), Pair(false, true));
+  target.told.clear();
+  target.set_interest(false, false);
   look();
-  EXPECT_THAT(target_.told, IsEmpty());
+  EXPECT_THAT(target.told, IsEmpty());
 }
 
 TEST_F(UvPollerTest, TellsOfTheEndOfInput) {
-  const auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(true, false);
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, false);
   theirs_.reset();
   look();
-  ASSERT_FALSE(target_.told.empty());
-  EXPECT_TRUE(target_.told.back().first);
+  ASSERT_FALSE(target.told.empty());
+  EXPECT_TRUE(target.told.back().first);
 }
 
 TEST_F(UvPollerTest, TellsWhoeverOnlyWritesThatThePeerIsGone) {
   send_some(ours_.get(), std::string(10 << 20, 'x'));
-  const auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(false, true);
+  Listening target(poller_, ours_.get());
+  target.set_interest(false, true);
   look();
-  EXPECT_THAT(target_.told, IsEmpty());
+  EXPECT_THAT(target.told, IsEmpty());
   theirs_.reset();
   look();
-  ASSERT_FALSE(target_.told.empty());
-  EXPECT_TRUE(target_.told.back().second);
+  ASSERT_FALSE(target.told.empty());
+  EXPECT_TRUE(target.told.back().second);
 }
 
 TEST_F(UvPollerTest, EndsTheWatchWithTheHandle) {
-  auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(true, true);
-  handle.reset();
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, true);
+  target.end();
   send_some(theirs_.get(), "x");
   look();
-  EXPECT_THAT(target_.told, IsEmpty());
-  const auto again = poller_.watch(ours_.get(), target_);
-  again->set_interest(true, false);
+  EXPECT_THAT(target.told, IsEmpty());
+  Listening again(poller_, ours_.get());
+  again.set_interest(true, false);
   look();
-  EXPECT_THAT(target_.told, ElementsAre(Pair(true, false)));
+  EXPECT_THAT(again.told, ElementsAre(Pair(true, false)));
 }
 
 // Goal: whoever is told may end any watch, its own and one that is about to be told.
 TEST_F(UvPollerTest, LetsATargetEndAnyWatch) {
-  Listening other;
-  auto first = poller_.watch(ours_.get(), target_);
-  auto second = poller_.watch(theirs_.get(), other);
+  Listening first(poller_, ours_.get());
+  Listening second(poller_, theirs_.get());
   const auto end_both = [&] {
-    first.reset();
-    second.reset();
+    first.end();
+    second.end();
   };
-  target_.when_told = other.when_told = end_both;
-  first->set_interest(true, true);
-  second->set_interest(true, true);
+  first.when_told = second.when_told = end_both;
+  first.set_interest(true, true);
+  second.set_interest(true, true);
   send_some(theirs_.get(), "x");
   send_some(ours_.get(), "x");
   look();
-  EXPECT_EQ(target_.told.size() + other.told.size(), 1U);
+  EXPECT_EQ(first.told.size() + second.told.size(), 1U);
 }
 
 TEST_F(UvPollerTest, RefusesWhatCannotBeWatched) {
-  EXPECT_THROW(poller_.watch(-1, target_), std::system_error);
+  EXPECT_THROW(Listening(poller_, -1), std::system_error);
   const int closed = theirs_.release();
   ::close(closed);
-  EXPECT_THROW(poller_.watch(closed, target_), std::system_error);
-  const auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(true, false);
-  EXPECT_THROW(poller_.watch(ours_.get(), target_), std::system_error);
+  EXPECT_THROW(Listening(poller_, closed), std::system_error);
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, false);
+  EXPECT_THROW(Listening(poller_, ours_.get()), std::system_error);
 }
 
 // Goal: a descriptor that we share with the shell that started us is left as it was.
 TEST_F(UvPollerTest, LeavesTheBlockingModeAsItWas) {
   fcntl(ours_.get(), F_SETFL, 0);
   {
-    const auto handle = poller_.watch(ours_.get(), target_);
+    Listening target(poller_, ours_.get());
     EXPECT_EQ(fcntl(ours_.get(), F_GETFL) & O_NONBLOCK, 0);
   }
   EXPECT_EQ(fcntl(ours_.get(), F_GETFL) & O_NONBLOCK, 0);
   fcntl(ours_.get(), F_SETFL, O_NONBLOCK);
-  const auto handle = poller_.watch(ours_.get(), target_);
+  Listening target(poller_, ours_.get());
   EXPECT_NE(fcntl(ours_.get(), F_GETFL) & O_NONBLOCK, 0);
 }
 
@@ -161,37 +166,97 @@ TEST_F(UvPollerTest, TellsAFileAtEachWait) {
   for (const std::string& path : {directory / "file", std::string("/dev/null")}) {
     const Descriptor file(Io::system(), ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     ASSERT_TRUE(file);
-    Listening target;
-    auto handle = poller_.watch(file.get(), target);
+    Listening target(poller_, file.get());
     poller_.wait(poller_.now());
     EXPECT_THAT(target.told, IsEmpty());
-    handle->set_interest(true, false);
+    target.set_interest(true, false);
     poller_.wait(kNever);
     poller_.wait(kNever);
     EXPECT_THAT(target.told, ElementsAre(Pair(true, false), Pair(true, false))) << path;
-    handle->set_interest(false, true);
+    target.set_interest(false, true);
     poller_.wait(kNever);
     EXPECT_THAT(target.told.back(), Pair(false, true));
     target.told.clear();
-    target.when_told = [&] { handle.reset(); };
+    target.when_told = [&] { target.end(); };
     poller_.wait(kNever);
     poller_.wait(poller_.now());
     EXPECT_EQ(target.told.size(), 1U);
   }
 }
 
+// Goal: what pauses and resumes costs no system call, and is told what has come meanwhile.
+TEST_F(UvPollerTest, TellsOnlyWhatIsWantedThoughItChangesItsMind) {
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, true);
+  target.set_interest(false, false);
+  send_some(theirs_.get(), "x");
+  look();
+  look();
+  EXPECT_THAT(target.told, IsEmpty());
+  target.set_interest(true, false);
+  look();
+  EXPECT_THAT(target.told, ElementsAre(Pair(true, false)));
+  target.set_interest(false, true);
+  look();
+  EXPECT_THAT(target.told, ElementsAre(Pair(true, false), Pair(false, true)));
+}
+
+// Goal: a peer that is gone is told as long as anything is wanted, and does not keep the loop from sleeping if not.
+TEST_F(UvPollerTest, LetsAHangUpWaitUntilSomethingIsWanted) {
+  Listening target(poller_, ours_.get());
+  theirs_.reset();
+  look();
+  const TimePoint until = poller_.now() + 1ms;
+  poller_.wait(until);
+  EXPECT_GE(poller_.now(), until);
+  EXPECT_THAT(target.told, IsEmpty());
+  target.set_interest(true, false);
+  look();
+  look();
+  EXPECT_THAT(target.told, ElementsAre(Pair(true, false), Pair(true, false)));
+}
+
+// Goal: closing a descriptor that another refers to as well does not end a watch; ending the watch does.
+TEST_F(UvPollerTest, ForgetsASocketThatIsStillOpenElsewhere) {
+  const Descriptor same(Io::system(), ::dup(ours_.get()));
+  {
+    Listening target(poller_, ours_.get());
+    target.set_interest(true, false);
+  }
+  ours_.reset();
+  send_some(theirs_.get(), "x");
+  const TimePoint until = poller_.now() + 1ms;
+  poller_.wait(until);
+  EXPECT_GE(poller_.now(), until);
+}
+
+TEST_F(UvPollerTest, TellsMoreDescriptorsThanTheKernelNamesAtOnce) {
+  std::vector<std::unique_ptr<Listening>> targets;
+  std::vector<Descriptor> ends;
+  for (int i = 0; i < 400; ++i) {
+    auto [one, other] = make_socket_pair();
+    for (Descriptor* end : {&one, &other}) {
+      targets.push_back(std::make_unique<Listening>(poller_, end->get()));
+      targets.back()->set_interest(false, true);
+      ends.push_back(std::move(*end));
+    }
+  }
+  look();
+  look();
+  for (const auto& target : targets) EXPECT_FALSE(target->told.empty());
+}
+
 TEST_F(UvPollerTest, TellsDescriptorsBesidesAFile) {
   const TemporaryDirectory directory;
   const Descriptor file(Io::system(), ::open((directory / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  Listening always;
-  const auto file_handle = poller_.watch(file.get(), always);
-  file_handle->set_interest(true, false);
-  const auto handle = poller_.watch(ours_.get(), target_);
-  handle->set_interest(true, false);
+  Listening always(poller_, file.get());
+  always.set_interest(true, false);
+  Listening target(poller_, ours_.get());
+  target.set_interest(true, false);
   send_some(theirs_.get(), "x");
   poller_.wait(kNever);
   EXPECT_EQ(always.told.size(), 1U);
-  EXPECT_EQ(target_.told.size(), 1U);
+  EXPECT_EQ(target.told.size(), 1U);
 }
 
 TEST_F(UvPollerTest, NeverWaitsForLessThanItIsTold) {

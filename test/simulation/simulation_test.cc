@@ -166,12 +166,14 @@ TEST(SimulationTest, FindsADescriptorThatIsLeftOpen) {
 
 TEST(SimulationTest, FindsAWatchOnAClosedDescriptor) {
   struct Culprit final : PollTarget {
-    explicit Culprit(Process& process) {
-      Descriptor listener = process.io().listen(Address::tcp("127.0.0.1", 1), {});
-      watch = process.loop().poller().watch(listener.get(), *this);
+    explicit Culprit(Process& process) : poller(process.loop().poller()) {
+      const Descriptor listener = process.io().listen(Address::tcp("127.0.0.1", 1), {});
+      set_fd(listener.get());
+      poller.watch(*this);
     }
+    ~Culprit() { poller.unwatch(*this); }
     void on_poll(bool, bool) noexcept override {}
-    std::unique_ptr<PollHandle> watch;
+    Poller& poller;
   };
   EXPECT_THAT(finding([](Process& process) { return std::make_shared<Culprit>(process); }),
               HasSubstr("descriptor 3 (listener tcp:127.0.0.1:1) closed while it is watched"));

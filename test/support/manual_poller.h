@@ -26,9 +26,15 @@ class ManualPoller final : public Poller {
   explicit ManualPoller(Look look = [](std::vector<pollfd>& asked) { ::poll(asked.data(), asked.size(), 0); })
       : look_(std::move(look)) {}
 
-  std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) override {
+  void watch(PollTarget& target) override {
     if (watch_error_ != 0) throw std::system_error(std::exchange(watch_error_, 0), std::system_category(), "watch");
-    return std::make_unique<Handle>(*this, fd, target);
+    watches_.push_back({&target, 0});
+  }
+  void set_interest(PollTarget& target, bool readable, bool writable) override {
+    find(target)->events = static_cast<short>((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
+  }
+  void unwatch(PollTarget& target) noexcept override {
+    if (const auto watch = find(target); watch != watches_.end()) *watch = {nullptr, 0};
   }
 
   void wait(TimePoint until) override {
@@ -60,54 +66,44 @@ class ManualPoller final : public Poller {
   std::size_t tells() const noexcept { return tells_; }
   /// How many descriptors are being watched for something.
   std::size_t watched() const noexcept {
-    return static_cast<std::size_t>(std::count_if(handles_.begin(), handles_.end(), [](const Handle* handle) {
-      return handle != nullptr && handle->events != 0;
-    }));
+    return static_cast<std::size_t>(
+        std::count_if(watches_.begin(), watches_.end(), [](const Watch& watch) { return watch.events != 0; }));
   }
 
  private:
-  struct Handle final : PollHandle {
-    Handle(ManualPoller& owner, int descriptor, PollTarget& told) : poller(owner), fd(descriptor), target(told) {
-      poller.handles_.push_back(this);
-    }
-    ~Handle() override {
-      std::replace(poller.handles_.begin(), poller.handles_.end(), this, static_cast<Handle*>(nullptr));
-    }
-    void set_interest(bool readable, bool writable) override {
-      events = static_cast<short>((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
-    }
-
-    ManualPoller& poller;
-    int fd;
-    PollTarget& target;
-    short events = 0;
+  struct Watch {
+    PollTarget* target;  // null: ended while others were told
+    short events;
   };
+  std::vector<Watch>::iterator find(const PollTarget& target) noexcept {
+    return std::find_if(watches_.begin(), watches_.end(), [&](const Watch& watch) { return watch.target == &target; });
+  }
 
   bool tell() {
-    std::erase(handles_, nullptr);
+    std::erase_if(watches_, [](const Watch& watch) { return watch.target == nullptr; });
     std::vector<pollfd> asked;
     std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < handles_.size(); ++i) {
-      if (handles_[i]->events == 0) continue;
-      asked.push_back({handles_[i]->fd, handles_[i]->events, 0});
+    for (std::size_t i = 0; i < watches_.size(); ++i) {
+      if (watches_[i].events == 0) continue;
+      asked.push_back({watches_[i].target->fd(), watches_[i].events, 0});
       places.push_back(i);
     }
     look_(asked);
     bool told = false;
     for (std::size_t i = 0; i < asked.size(); ++i) {
-      Handle* handle = handles_[places[i]];  // those told before may have ended this one
-      if (handle == nullptr || asked[i].revents == 0) continue;
+      PollTarget* target = watches_[places[i]].target;  // those told before may have ended this one
+      if (target == nullptr || asked[i].revents == 0) continue;
       told = true;
       ++tells_;
       const bool error = (asked[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
-      handle->target.on_poll(error || (asked[i].revents & POLLIN) != 0, error || (asked[i].revents & POLLOUT) != 0);
+      target->on_poll(error || (asked[i].revents & POLLIN) != 0, error || (asked[i].revents & POLLOUT) != 0);
     }
     return told;
   }
 
   Look look_;
   TimePoint now_{std::chrono::hours(1)};
-  std::vector<Handle*> handles_;  // null: ended while others were told
+  std::vector<Watch> watches_;
   std::vector<Work*> work_;
   std::size_t waits_ = 0;
   std::size_t tells_ = 0;

@@ -29,10 +29,7 @@ class Channel final : public PollTarget {
   static std::shared_ptr<Channel> make(LoopManager& loop, Descriptor&& descriptor);
 
   ~Channel();
-  Channel(const Channel&) = delete;
-  Channel& operator=(const Channel&) = delete;
 
-  int fd() const noexcept { return descriptor_.get(); }
   Io& io() const noexcept { return descriptor_.io(); }
 
   /// `source` is told when the descriptor is readable, as long as it watches. At most one; null: none.
@@ -73,7 +70,7 @@ class Channel final : public PollTarget {
   EventSource* source_ = nullptr;
   EventDrain* drain_ = nullptr;
   Descriptor descriptor_;
-  std::unique_ptr<PollHandle> handle_;
+  Poller& poller_;
   std::shared_ptr<ConnectionCount> count_;
   bool want_read_ = false;
   bool want_write_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -10,23 +11,27 @@ struct uv_loop_s;  // libuv's uv_loop_t
 
 namespace snowfox {
 
-/// Is told what a descriptor is ready for.
+/// Is told what its descriptor is ready for. There is one for each that is watched.
 class PollTarget {
  public:
+  PollTarget(const PollTarget&) = delete;
+  PollTarget& operator=(const PollTarget&) = delete;
+
   /// Called from Poller::wait. After an error on the descriptor both are true: reading or writing tells which error.
   virtual void on_poll(bool readable, bool writable) noexcept = 0;
 
- protected:
-  ~PollTarget() = default;
-};
+  int fd() const noexcept { return fd_; }
 
-/// A descriptor that a poller watches. Destroying it ends the watch: do so before the descriptor is closed.
-class PollHandle {
- public:
-  virtual ~PollHandle() = default;
-  /// What to watch for from now on; at first nothing. Level-triggered: told again as long as it holds.
-  /// Throws std::system_error if the system refuses.
-  virtual void set_interest(bool readable, bool writable) = 0;
+ protected:
+  explicit PollTarget(int fd = -1) noexcept : fd_(fd) {}
+  ~PollTarget() = default;
+  /// Not while it is watched.
+  void set_fd(int fd) noexcept { fd_ = fd; }
+
+ private:
+  friend class UvPoller;
+  int fd_;
+  std::uint8_t watch_ = 0;  // all that UvPoller keeps of a watch: here, where there is room
 };
 
 /// Something to do on another thread; see Poller::submit.
@@ -45,10 +50,15 @@ class Poller {
  public:
   virtual ~Poller() = default;
 
-  /// Watches `fd` on behalf of `target`, which must outlive the handle. One descriptor has at most one watch.
-  /// A descriptor that is always ready (a regular file) is told as such at each wait.
-  /// Throws std::system_error if `fd` cannot be watched.
-  virtual std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) = 0;
+  /// Watches `target`'s descriptor: at first for nothing. A descriptor has at most one watch. One that is always ready
+  /// (a regular file) is told as such at each wait.
+  /// Throws std::system_error if it cannot be watched.
+  virtual void watch(PollTarget& target) = 0;
+  /// What to watch for from now on. Level-triggered: told again as long as it holds. `target` must be watched.
+  /// Throws std::system_error if the system refuses; then it watches for what it did before.
+  virtual void set_interest(PollTarget& target, bool readable, bool writable) = 0;
+  /// Ends the watch, if there is one: before the descriptor is closed, and before `target` goes.
+  virtual void unwatch(PollTarget& target) noexcept = 0;
 
   /// Returns when at least one target was told something, wake() was called, work is done, or `until` has come; a time
   /// that has passed: looks once, without waiting.
@@ -79,7 +89,9 @@ class Poller {
   virtual void set_active(bool active) noexcept = 0;
 };
 
-/// Waits with libuv: one uv_poll_t a descriptor, one uv_timer_t, and its thread pool.
+/// Waits with an epoll set of its own, beside libuv, whose thread pool it uses: the set waits for libuv's loop, or the
+/// program's loop for the set. A watch costs a system call when it begins, one when it ends, and none in between unless
+/// it is told what nobody wants any more.
 class UvPoller final : public Poller {
  public:
   /// With a libuv loop of its own. Throws std::system_error if the system has no descriptor left for it.
@@ -89,7 +101,9 @@ class UvPoller final : public Poller {
   explicit UvPoller(uv_loop_s* loop);
   ~UvPoller() override;
 
-  std::unique_ptr<PollHandle> watch(int fd, PollTarget& target) override;
+  void watch(PollTarget& target) override;
+  void set_interest(PollTarget& target, bool readable, bool writable) override;
+  void unwatch(PollTarget& target) noexcept override;
   void wait(TimePoint until) override;
   TimePoint now() const noexcept override;
   TimePoint coarse_now() const noexcept override;
@@ -100,7 +114,7 @@ class UvPoller final : public Poller {
   void set_active(bool active) noexcept override;
 
  private:
-  class Handle;
+  class Watches;
   struct Loop;
   std::unique_ptr<Loop> loop_;
 };
