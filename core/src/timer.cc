@@ -1,8 +1,32 @@
 #include <snowfox/core/timer.h>
 
+#include <algorithm>
 #include <bit>
 
 namespace snowfox {
+
+bool TimerWheel::Slot::empty() const noexcept {
+  return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane.empty(); });
+}
+
+void TimerWheel::Slot::push(Timer& timer) noexcept {
+  if (lanes_[in_].empty() && empty()) in_ = out_ = 0;
+  lanes_[in_].push_back(timer);
+  in_ = (in_ + 1) % kLanes;
+}
+
+Timer& TimerWheel::Slot::pop() noexcept {
+  while (lanes_[out_].empty()) out_ = (out_ + 1) % kLanes;
+  Timer& first = lanes_[out_].pop_front();
+  out_ = (out_ + 1) % kLanes;
+  return first;
+}
+
+void TimerWheel::Slot::take(Slot& other) noexcept {
+  for (unsigned lane = 0; lane < kLanes; ++lane) lanes_[lane].take(other.lanes_[lane]);
+  in_ = other.in_;
+  out_ = other.out_;
+}
 
 std::uint64_t TimerWheel::tick_at_or_after(TimePoint time) const noexcept {
   if (time <= start_) return 0;
@@ -12,22 +36,26 @@ std::uint64_t TimerWheel::tick_at_or_after(TimePoint time) const noexcept {
 }
 
 void TimerWheel::arm(Timer& timer, TimePoint deadline) noexcept {
-  timer.unlink();
+  // What is put off stays where it is, where it will be looked at in time; its neighbours are not touched.
+  const bool put_off = timer.armed() && deadline >= timer.deadline_ && deadline != kNever;
   timer.deadline_ = deadline;
-  if (deadline != kNever) place(timer, tick_at_or_after(deadline));
+  if (put_off) return;
+  timer.unlink();
+  if (deadline != kNever) place(timer);
 }
 
 // A timer's level is the highest digit (of kBits bits) in which its tick differs from now's: when now's digit reaches
 // the timer's, the lower digits decide, and it moves to a lower level.
-void TimerWheel::place(Timer& timer, std::uint64_t tick) noexcept {
+void TimerWheel::place(Timer& timer) noexcept {
+  const std::uint64_t tick = tick_at_or_after(timer.deadline_);
   if (tick <= now_tick_) {
-    due_.push_back(timer);
+    due_.push(timer);
     return;
   }
   const unsigned highest_bit = 63U - static_cast<unsigned>(std::countl_zero(tick ^ now_tick_));
   const unsigned level = highest_bit / kBits;
   const unsigned slot = static_cast<unsigned>(tick >> (level * kBits)) & (kSlots - 1);
-  slots_[level][slot].push_back(timer);
+  slots_[level][slot].push(timer);
   occupied_[level] |= std::uint64_t{1} << slot;
 }
 
@@ -65,10 +93,16 @@ std::size_t TimerWheel::expire(TimePoint now, std::size_t limit) noexcept {
                     : static_cast<std::uint64_t>((now - start_).count()) / static_cast<std::uint64_t>(kTick.count());
   std::size_t expired = 0;
   for (;;) {
+    const TimePoint reached = start_ + Duration(static_cast<Duration::rep>(now_tick_) * kTick.count());
     while (!due_.empty()) {
       if (expired == limit) return expired;
+      Timer& timer = due_.pop();
+      if (timer.deadline_ > reached) {  // it has been put off
+        place(timer);
+        continue;
+      }
       ++expired;
-      due_.pop_front().expire();
+      timer.expire();
     }
     std::uint64_t tick = 0;
     unsigned level = 0;
@@ -79,11 +113,12 @@ std::size_t TimerWheel::expire(TimePoint now, std::size_t limit) noexcept {
     now_tick_ = tick;
     const unsigned slot = static_cast<unsigned>(tick >> (level * kBits)) & (kSlots - 1);
     occupied_[level] &= ~(std::uint64_t{1} << slot);
-    List moving;
-    moving.take(slots_[level][slot]);
-    while (!moving.empty()) {
-      Timer& timer = moving.pop_front();
-      place(timer, tick_at_or_after(timer.deadline_));
+    if (level == 0) {
+      due_.take(slots_[level][slot]);
+    } else {
+      Slot moving;
+      moving.take(slots_[level][slot]);
+      while (!moving.empty()) place(moving.pop());
     }
   }
 }

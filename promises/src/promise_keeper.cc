@@ -11,12 +11,6 @@
 #include "promise_name.h"
 
 namespace snowfox {
-namespace {
-
-/// From here on, some milliseconds more or less do not matter, and the coarse clock costs a quarter of the exact one.
-constexpr Duration kCoarseFrom = std::chrono::seconds(1);
-
-}  // namespace
 
 PromiseKeeper::Kept::Kept(PromiseKeeper& keeper, PromiseState& state, const std::type_info& type,
                           TimePoint since) noexcept

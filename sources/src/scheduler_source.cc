@@ -105,7 +105,7 @@ TimerId SchedulerSource::every(Duration period, MakeEvent make_event) {
   Entry& entry = make_entry();
   entry.make_event = std::move(shared);
   entry.period = period;
-  loop().arm(entry, period);
+  loop().arm(entry, deadline_after(loop().now(), period));
   return entry.id();
 }
 
@@ -120,7 +120,7 @@ EventRef SchedulerSource::parse() {
   while (!due_.empty()) {
     Entry& entry = due_.pop_front();
     if (entry.make_event) {
-      loop().arm(entry, entry.period);
+      loop().arm(entry, deadline_after(loop().now(), entry.period));
       const auto make_event = entry.make_event;  // it may cancel its own timer
       if (EventRef event = (*make_event)()) return event;
       continue;

@@ -102,6 +102,51 @@ TEST_F(TimerWheelTest, MovesATimerThatIsArmedAgain) {
   EXPECT_EQ(wheel_.expire(kStart + 3min, kAll), 1U);
 }
 
+// Goal: to put a timer off, as is done for each sign of life of a connection, is for its new deadline to hold, however
+// often and wherever it is found meanwhile.
+TEST_F(TimerWheelTest, ExpiresATimerThatIsPutOffAtItsLastDeadline) {
+  TestTimer timer(note(1));
+  TimePoint now = kStart;
+  TimePoint deadline = now + 1s;
+  wheel_.arm(timer, deadline);
+  for (int i = 0; i < 1000; ++i) {
+    now += 7ms;
+    deadline = now + 1s;
+    wheel_.arm(timer, deadline);
+    EXPECT_EQ(wheel_.expire(now, kAll), 0U);
+  }
+  EXPECT_EQ(timer.deadline(), deadline);
+  EXPECT_EQ(wheel_.expire(deadline - 1ns, kAll), 0U);
+  EXPECT_LE(wheel_.next(), deadline + TimerWheel::kTick);
+  EXPECT_EQ(wheel_.expire(deadline + TimerWheel::kTick, kAll), 1U);
+}
+
+// Goal: a loop that comes late finds one that was put off in its new place among the others.
+TEST_F(TimerWheelTest, KeepsTheOrderOfOneThatWasPutOff) {
+  TestTimer put_off(note(3));
+  TestTimer before(note(1));
+  TestTimer between(note(2));
+  TestTimer after(note(4));
+  wheel_.arm(put_off, kStart + 1ms);
+  wheel_.arm(before, kStart + 2ms);
+  wheel_.arm(between, kStart + 3ms);
+  wheel_.arm(after, kStart + 1s);
+  wheel_.arm(put_off, kStart + 4ms);
+  EXPECT_EQ(wheel_.expire(kStart + 1h, kAll), 4U);
+  EXPECT_THAT(expired_, ElementsAre(1, 2, 3, 4));
+}
+
+TEST_F(TimerWheelTest, ExpiresThoseOfOneDeadlineAsTheyWereArmed) {
+  std::vector<std::unique_ptr<TestTimer>> timers;
+  for (int i = 0; i < 100; ++i) {
+    timers.push_back(std::make_unique<TestTimer>(note(i)));
+    wheel_.arm(*timers.back(), kStart + 1min);
+  }
+  wheel_.expire(kStart + 1h, kAll);
+  EXPECT_EQ(expired_.size(), 100U);
+  EXPECT_TRUE(std::is_sorted(expired_.begin(), expired_.end()));
+}
+
 TEST_F(TimerWheelTest, DisarmsForADeadlineThatNeverComes) {
   TestTimer timer(note(1));
   wheel_.arm(timer, kStart + 1s);

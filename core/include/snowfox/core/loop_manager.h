@@ -28,6 +28,9 @@
 
 namespace snowfox {
 
+/// A wait from here on is counted by the coarse clock, a quarter of the exact one's cost: milliseconds do not matter.
+inline constexpr Duration kCoarseFrom = std::chrono::seconds(1);
+
 struct LoopOptions {
   /// A ready source gives at most so many events before the next one has its turn.
   unsigned events_per_turn = 64;
@@ -162,7 +165,10 @@ class LoopManager {
     timers_.arm(timer, deadline);
     keep_awake();
   }
-  void arm(Timer& timer, Duration wait) noexcept { arm(timer, deadline_after(now(), wait)); }
+  /// After `wait`; some milliseconds late if that is kCoarseFrom or more. Who minds gives a deadline.
+  void arm(Timer& timer, Duration wait) noexcept {
+    arm(timer, deadline_after(wait < kCoarseFrom ? now() : poller_->coarse_now() + coarse_lag_, wait));
+  }
   void defer(Deferred& deferred) noexcept {
     deferred_.push_back(deferred);
     keep_awake();
@@ -305,6 +311,7 @@ class LoopManager {
   Log& log_;
   Io& io_;
   std::unique_ptr<Poller> poller_;
+  Duration coarse_lag_;
   BufferPool buffers_;
   CorrelationIdGenerator ids_;
   Lifecycle lifecycle_;

@@ -30,8 +30,8 @@ class Timer : public ListNode<Timer> {
 };
 
 /// Timers by the million: arming and disarming take constant time, whatever is outstanding; an idle loop is woken at
-/// most once a level for a far deadline. Timers expire in the order of their deadlines to within kTick, never early,
-/// at most one tick (and the poller's own resolution) late.
+/// most once a level for a far deadline, and once more for one that was put off. Timers expire in the order of their
+/// deadlines to within kTick, never early, at most one tick (and the poller's own resolution) late.
 ///
 /// A hierarchy of wheels as in G. Varghese and A. Lauck, "Hashed and Hierarchical Timing Wheels" (1987), scheme 7.
 class TimerWheel {
@@ -41,7 +41,7 @@ class TimerWheel {
 
   explicit TimerWheel(TimePoint start) noexcept : start_(start) {}
 
-  /// Arms `timer`, or moves it if it is armed. A deadline of kNever disarms it.
+  /// Arms `timer`, or moves it if it is armed: to a later deadline at next to no cost. A deadline of kNever disarms it.
   void arm(Timer& timer, TimePoint deadline) noexcept;
 
   /// When expire() is to be called next: at most one tick after the first deadline; kNever if nothing is armed.
@@ -55,18 +55,36 @@ class TimerWheel {
   static constexpr unsigned kBits = 6;
   static constexpr unsigned kSlots = 1U << kBits;
   static constexpr unsigned kLevels = 8;  // 2^(16 + 6*8) ns: all that the clock can tell
-  using List = IntrusiveList<Timer, Timer>;
+
+  /// Timers lie anywhere in memory, and to walk one list of them is to wait for each in turn. So they are dealt out to
+  /// several lists: to take one from a list fetches the next of that list, while those of the others are worked on.
+  /// First in, first out, as long as none of them is disarmed.
+  class Slot {
+   public:
+    bool empty() const noexcept;
+    void push(Timer& timer) noexcept;
+    /// It must not be empty.
+    Timer& pop() noexcept;
+    /// Takes all of `other`. It must be empty.
+    void take(Slot& other) noexcept;
+
+   private:
+    static constexpr unsigned kLanes = 8;
+    std::array<IntrusiveList<Timer, Timer>, kLanes> lanes_;
+    unsigned in_ = 0;
+    unsigned out_ = 0;
+  };
 
   std::uint64_t tick_at_or_after(TimePoint time) const noexcept;
-  void place(Timer& timer, std::uint64_t tick) noexcept;
+  void place(Timer& timer) noexcept;
   bool next_slot(std::uint64_t& tick, unsigned& level) noexcept;
 
   TimePoint start_;
   std::uint64_t now_tick_ = 0;  // all ticks up to this one have been expired
   // A set bit may stand for a list that has become empty by disarming: it is cleared when it is come upon.
   std::array<std::uint64_t, kLevels> occupied_{};
-  std::array<std::array<List, kSlots>, kLevels> slots_;
-  List due_;
+  std::array<std::array<Slot, kSlots>, kLevels> slots_;
+  Slot due_;
 };
 
 }  // namespace snowfox
