@@ -475,6 +475,9 @@ bool LoopManager::anything_to_wait_for() noexcept {
 
 EventRef LoopManager::wait(Duration timeout) {
   if (EventRef event = next_of_stock()) return event;
+  if (in_turn_ && deferred_.empty()) {
+    if (EventRef event = next_event()) return event;
+  }
   return wait_for_event(timeout);
 }
 
@@ -509,7 +512,7 @@ int LoopManager::run() {
   last_coarse_ = last_poll_ = poller_->coarse_now();
   for (;;) {
     EventRef event = next_of_stock();
-    if (event == nullptr) event = wait_for_event(Duration::max());
+    if (event == nullptr) event = wait(Duration::max());
     if (event == nullptr) break;
     process(*event);
   }
