@@ -8,7 +8,6 @@
 
 #include <snowfox/core/error.h>
 #include <snowfox/core/event_queue.h>
-#include <snowfox/core/explanation.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
 
@@ -24,8 +23,6 @@ constexpr Duration kQuick = std::chrono::microseconds(1);
 constexpr unsigned kUntimedEvents = 64;
 /// While they are, the kernel is asked so many times less often.
 constexpr unsigned kQuickTurns = 16;
-/// When the loop ends, so often it looks whether what was sent has arrived.
-constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 /// A source for whose event there was no memory is asked again after this.
 constexpr Duration kStarved = std::chrono::milliseconds(10);
 
@@ -174,56 +171,6 @@ void LoopManager::bury() noexcept {
     while (!dead_sources_.empty()) delete &dead_sources_.pop_front();
     if (!dead_drains_.empty()) delete &dead_drains_.pop_front();
   }
-}
-
-Audit LoopManager::audit() {
-  Audit audit;
-  std::uint64_t pending = 0;
-  std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
-  for (const auto& slot : drains_.slots) {
-    const EventDrain* drain = slot.item;
-    if (drain == nullptr) continue;
-    pending += drain->pending_bytes_;
-    audit.expect(drain->congested_ || drain->pending_bytes_ <= drain->watermarks_->high,
-                 [&] { return drain->name() + " is above its high watermark and does not say so"; });
-    if (!drain->congested_) continue;
-    audit.expect(drain->pending_bytes_ > drain->watermarks_->low || drain->linked(),
-                 [&] { return drain->name() + " is at its low watermark and still pauses its sources"; });
-    const auto paused_by_it = [&](SourceId id) {
-      if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
-    };
-    paused_by_it(drain->bound_);
-    if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
-  }
-  const LoopCounters& n = counters_;
-  audit.expect(n.enqueued_bytes == n.flushed_bytes + n.dropped_bytes + pending, [&] {
-    return "of " + std::to_string(n.enqueued_bytes) + " bytes enqueued " + std::to_string(n.flushed_bytes) +
-           " were flushed, " + std::to_string(n.dropped_bytes) + " dropped, " + std::to_string(pending) +
-           " are pending";
-  });
-  audit.expect(n.settled_twice == 0, "a promise was settled twice");
-  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    const EventSource* source = sources_.slots[i].item;
-    if (source == nullptr) continue;
-    audit.expect(source->drain_pauses_ == drain_pauses[i], [&] {
-      return source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
-             std::to_string(drain_pauses[i]) + " are congested";
-    });
-    audit.expect(source->pauses_ >= source->drain_pauses_,
-                 [&] { return source->name() + " was resumed more often than paused"; });
-    audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
-                 [&] { return source->name() + " is ready and nobody will ask it"; });
-    audit.expect(source->paused() == source->pause_announced_ || pause_listed(*source),
-                 [&] { return source->name() + " was not told whether it is paused"; });
-  }
-  lifecycle_.audit(audit);
-  return audit;
-}
-
-Explanation LoopManager::explain(const CorrelationId& id) {
-  Explanation explanation(id, now());
-  lifecycle_.explain(explanation);
-  return explanation;
 }
 
 // --- who has something ---
@@ -469,11 +416,6 @@ bool LoopManager::all_flushed() const noexcept {
                      [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
 }
 
-bool LoopManager::all_delivered() const noexcept {
-  return std::all_of(drains_.slots.begin(), drains_.slots.end(),
-                     [](const auto& slot) { return slot.item == nullptr || slot.item->delivered(); });
-}
-
 bool LoopManager::anything_to_wait_for() noexcept {
   return sources_.count > background_sources_ || holds_ != 0 || timers_.next() != kNever || !all_flushed();
 }
@@ -482,6 +424,9 @@ bool LoopManager::anything_to_wait_for() noexcept {
 
 EventRef LoopManager::wait(Duration timeout) {
   if (EventRef event = next_of_stock()) return event;
+  if (in_turn_ && deferred_.empty()) {
+    if (EventRef event = next_event()) return event;
+  }
   return wait_for_event(timeout);
 }
 
@@ -516,63 +461,13 @@ int LoopManager::run() {
   last_coarse_ = last_poll_ = poller_->coarse_now();
   for (;;) {
     EventRef event = next_of_stock();
-    if (event == nullptr) event = wait_for_event(Duration::max());
+    if (event == nullptr) event = wait(Duration::max());
     if (event == nullptr) break;
     process(*event);
   }
   announce_stop();
   while (!finished()) poll(next_look_at_end());
   return exit_code_;
-}
-
-void LoopManager::announce_stop() noexcept {
-  if (std::exchange(stop_announced_, true)) return;
-  flush_deadline_ = deadline_after(now(), options_.flush_timeout);
-  for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    if (EventSource* source = sources_.slots[i].item) source->on_stopping();
-  }
-  lifecycle_.process_exit(*this, exit_code_);
-}
-
-// A turn without events, after the last of those. True if nothing is left to do, or no time to do it in.
-bool LoopManager::finished() noexcept {
-  if (!aborted_ && !deferred_.empty()) run_deferred();
-  hush_ready();
-  end_turn();
-  const bool done = deferred_.empty() && all_delivered();
-  if (!aborted_ && !done && now() < flush_deadline_) return false;
-  if (!aborted_ && !all_delivered())
-    log_.warning(kComponent, "ended with output that its readers did not take in time");
-  for (const auto& slot : sources_.slots) {
-    EventSource* source = slot.item;
-    if (source == nullptr || !std::exchange(source->hushed_, false)) continue;
-    source->resume();
-    if (source->ready_ && !source->paused() && !source->linked()) ready_.push_back(*source);
-  }
-  end_turn();
-  return true;
-}
-
-// That something has arrived at the other end no descriptor tells: it must be asked.
-TimePoint LoopManager::next_look_at_end() const noexcept {
-  if (work_left()) return TimePoint::min();
-  return all_flushed() ? std::min(flush_deadline_, deadline_after(now(), kDeliveryCheck)) : flush_deadline_;
-}
-
-// Nobody is asked for events any more: a descriptor that can be read must not end each wait at once.
-void LoopManager::hush_ready() noexcept {
-  ready_.take(turn_);
-  while (!ready_.empty()) {
-    EventSource& hushed = ready_.pop_front();
-    if (!std::exchange(hushed.hushed_, true)) hushed.pause();
-  }
-}
-
-void LoopManager::stop(int exit_code) noexcept {
-  if (std::exchange(stopping_, true)) return;
-  stock_ = nullptr;
-  exit_code_ = exit_code;
-  if (!in_turn_) poller_->wake();
 }
 
 void LoopManager::attach() {
@@ -729,23 +624,6 @@ void LoopManager::report_slow_events(Duration took) noexcept {
   log_.warning(kComponent, "slow events",
                {{"events", kUntimedEvents},
                 {"milliseconds", std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}}});
-}
-
-std::vector<LoopManager::Waiting> LoopManager::waiting() const {
-  std::vector<Waiting> all;
-  for (const auto& slot : sources_.slots) {
-    if (slot.item == nullptr) continue;
-    all.push_back({slot.item->name(), slot.item->paused() ? "paused" : slot.item->ready_ ? "ready" : "waiting", 0});
-  }
-  for (const auto& slot : drains_.slots) {
-    if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
-    all.push_back({slot.item->name(),
-                   slot.item->congested() ? "congested"
-                   : slot.item->empty()   ? "empty"
-                                          : "pending",
-                   slot.item->pending_bytes()});
-  }
-  return all;
 }
 
 }  // namespace snowfox

@@ -1,17 +1,21 @@
 #include <snowfox/core/timer.h>
 
-#include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace snowfox {
 
-bool TimerWheel::Slot::empty() const noexcept {
-  return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane.empty(); });
+bool TimerWheel::Slot::empty() noexcept {
+  for (; filled_ != 0; filled_ &= filled_ - 1) {
+    if (!lanes_[static_cast<unsigned>(std::countr_zero(filled_))].empty()) return false;
+  }
+  return true;
 }
 
 void TimerWheel::Slot::push(Timer& timer) noexcept {
   if (lanes_[in_].empty() && empty()) in_ = out_ = 0;
   lanes_[in_].push_back(timer);
+  filled_ |= 1U << in_;
   in_ = (in_ + 1) % kLanes;
 }
 
@@ -23,7 +27,11 @@ Timer& TimerWheel::Slot::pop() noexcept {
 }
 
 void TimerWheel::Slot::take(Slot& other) noexcept {
-  for (unsigned lane = 0; lane < kLanes; ++lane) lanes_[lane].take(other.lanes_[lane]);
+  filled_ = std::exchange(other.filled_, 0);
+  for (unsigned left = filled_; left != 0; left &= left - 1) {
+    const auto lane = static_cast<unsigned>(std::countr_zero(left));
+    lanes_[lane].take(other.lanes_[lane]);
+  }
   in_ = other.in_;
   out_ = other.out_;
 }
@@ -113,12 +121,11 @@ std::size_t TimerWheel::expire(TimePoint now, std::size_t limit) noexcept {
     now_tick_ = tick;
     const unsigned slot = static_cast<unsigned>(tick >> (level * kBits)) & (kSlots - 1);
     occupied_[level] &= ~(std::uint64_t{1} << slot);
+    Slot& reached_slot = slots_[level][slot];
     if (level == 0) {
-      due_.take(slots_[level][slot]);
+      due_.take(reached_slot);
     } else {
-      Slot moving;
-      moving.take(slots_[level][slot]);
-      while (!moving.empty()) place(moving.pop());
+      while (!reached_slot.empty()) place(reached_slot.pop());  // none comes back to where it was
     }
   }
 }

@@ -61,7 +61,7 @@ class TimerWheel {
   /// First in, first out, as long as none of them is disarmed.
   class Slot {
    public:
-    bool empty() const noexcept;
+    bool empty() noexcept;
     void push(Timer& timer) noexcept;
     /// It must not be empty.
     Timer& pop() noexcept;
@@ -71,6 +71,7 @@ class TimerWheel {
    private:
     static constexpr unsigned kLanes = 8;
     std::array<IntrusiveList<Timer, Timer>, kLanes> lanes_;
+    unsigned filled_ = 0;  // a bit for each list; as in occupied_ it may stand for one that has become empty
     unsigned in_ = 0;
     unsigned out_ = 0;
   };
