@@ -6,11 +6,13 @@ namespace snowfox {
 
 EventSource::EventSource(LoopManager& loop) : loop_(loop) { loop_.attach_source(*this); }
 
-EventSource::EventSource(LoopManager& loop, EventQueue& stock) : loop_(loop), stock_(&stock) {
-  loop_.attach_source(*this);
-}
-
 EventSource::~EventSource() { loop_.detach_source(*this); }
+
+void EventSource::parse_all(EventSink& sink) {
+  while (const EventRef event = parse()) {
+    if (!sink.handle(*event)) return;
+  }
+}
 
 void EventSource::become_ready() noexcept { loop_.source_ready(*this); }
 

@@ -16,7 +16,7 @@ constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 
 void LoopManager::stop(int exit_code) noexcept {
   if (std::exchange(stopping_, true)) return;
-  stock_ = nullptr;
+  share_end_ = 0;
   exit_code_ = exit_code;
   if (!in_turn_) poller_->wake();
 }

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
-#include <snowfox/core/event_queue.h>
 #include <snowfox/core/fault_point.h>
 #include <snowfox/core/null_drain.h>
 
@@ -135,7 +134,8 @@ void LoopManager::detach_source(EventSource& source) noexcept {
     static_cast<ListNode<FromThread>&>(source).unlink();
   }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
-  if (current_ == &source) end_share();
+  if (current_ == &source) current_ = nullptr;
+  if (asked_ == &source) asked_ = nullptr;
   source.unlink();
   static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
@@ -184,7 +184,7 @@ void LoopManager::source_ready(EventSource& source) noexcept {
 
 void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
-  if (current_ == &source) end_share();
+  if (current_ == &source) current_ = nullptr;
   source.unlink();
   if (!pause_listed(source)) pause_changed_.push_back(source);
 }
@@ -219,7 +219,7 @@ void LoopManager::drain_dirty(EventDrain& drain) noexcept {
 
 void LoopManager::begin_turn() noexcept {
   in_turn_ = true;
-  end_share();
+  current_ = nullptr;
   turn_.take(ready_);
 }
 
@@ -247,7 +247,7 @@ void LoopManager::ask_later(EventSource& source) noexcept {
   log_if_possible([&] { log_.warning(kComponent, "no memory for an event", {{"source", source.name()}}); });
   source.ready_ = true;
   if (source.paused()) return;  // asked when it is resumed
-  if (current_ == &source) end_share();
+  if (current_ == &source) current_ = nullptr;
   source.unlink();
   starved_.push_back(source);
   if (!feed_starved_.armed()) arm(feed_starved_, kStarved);
@@ -255,38 +255,66 @@ void LoopManager::ask_later(EventSource& source) noexcept {
 
 // Each source that was ready when the turn began is asked until it has nothing more or its share is used up. What
 // becomes ready meanwhile is for the next turn, so a turn ends.
+void LoopManager::serve_turn() noexcept {
+  const bool driven = attached_;
+  EventSink sink(*this);
+  if (!in_turn_) begin_turn();
+  while (!stopping_ && attached_ == driven && (current_ != nullptr || begin_share())) {
+    EventSource& source = *current_;
+    if (last_event_id_ < share_end_) {
+      source.ready_ = false;  // a call of ready() from within parse_all() counts for the next time
+      asked_ = &source;
+      try {
+        source.parse_all(sink);
+      } catch (...) {
+        parse_failed(source, std::current_exception());
+      }
+      asked_ = nullptr;
+    }
+    if (current_ == &source) put_back(source);
+  }
+  end_turn();
+}
+
+// A source may pause or remove itself and still give an event, and it may be gone when that has been handled: it is
+// touched only if it is still the one whose turn it is.
+bool LoopManager::take(Event& event) noexcept {
+  EventSource* const source = asked_;
+  if (source != nullptr) source->ready_ = true;  // as far as is known
+  take_hold(event);
+  process(event);
+  if (!deferred_.empty()) run_deferred();
+  if (current_ == nullptr || current_ != source || last_event_id_ >= share_end_) return false;
+  source->ready_ = false;
+  return true;
+}
+
+bool EventSink::handle(Event& event) noexcept { return loop_.take(event); }
+
+void LoopManager::put_back(EventSource& source) noexcept {
+  source.unlink();
+  if (source.ready_) ready_.push_back(source);
+  current_ = nullptr;
+}
+
+// The same for who wants to handle events himself.
 EventRef LoopManager::next_event() noexcept {
   while (!stopping_ && (current_ != nullptr || begin_share())) {
     EventSource& source = *current_;
     if (last_event_id_ >= share_end_) {
-      source.unlink();
-      ready_.push_back(source);
-      end_share();
+      put_back(source);
       continue;
     }
     source.ready_ = false;  // a call of ready() from within parse() counts for the next time
     EventRef event = ask(source);
     if (event != nullptr) {
       if (source.id_ != kNoSource) source.ready_ = true;
-      if (current_ == &source) stock_ = source.stock_;
       take_hold(*event);
       return event;
     }
-    if (current_ == &source) {
-      source.unlink();
-      if (source.ready_) ready_.push_back(source);
-      end_share();
-    }
+    if (current_ == &source) put_back(source);
   }
   return nullptr;
-}
-
-// What needs nobody to be asked.
-[[gnu::always_inline]] inline EventRef LoopManager::next_of_stock() noexcept {
-  if (stock_ == nullptr || last_event_id_ >= share_end_ || !deferred_.empty()) return nullptr;
-  EventRef event = stock_->pop();
-  if (event != nullptr) take_hold(*event);
-  return event;
 }
 
 [[gnu::always_inline]] inline void LoopManager::take_hold(Event& event) noexcept {
@@ -305,7 +333,7 @@ bool LoopManager::begin_share() noexcept {
 
 void LoopManager::end_turn() noexcept {
   in_turn_ = false;
-  end_share();
+  current_ = nullptr;
   ready_.take(turn_);  // left over only if the loop is stopping
   ++counters_.turns;
   ++other_work_since_poll_;
@@ -423,30 +451,42 @@ bool LoopManager::anything_to_wait_for() noexcept {
 // --- running ---
 
 EventRef LoopManager::wait(Duration timeout) {
-  if (EventRef event = next_of_stock()) return event;
-  if (in_turn_ && deferred_.empty()) {
-    if (EventRef event = next_event()) return event;
-  }
-  return wait_for_event(timeout);
+  EventRef event;
+  go_on(timeout, [&] {
+    if (!in_turn_) begin_turn();
+    event = next_event();
+    if (event == nullptr) end_turn();
+    return event == nullptr;
+  });
+  return event;
 }
 
-EventRef LoopManager::wait_for_event(Duration timeout) {
+void LoopManager::run_for(Duration time) {
+  const bool limited = time != Duration::zero() && time != Duration::max();
+  const TimePoint end = limited ? deadline_after(now(), time) : kNever;
+  go_on(time, [&] {
+    serve_turn();
+    return last_coarse_ < end;
+  });
+}
+
+// Turn after turn, until one says that it is enough, or there is nothing to do for so long.
+template <typename Turn>
+void LoopManager::go_on(Duration time, Turn&& turn) noexcept {
   TimePoint deadline = kNever;
   for (bool polled = false;;) {
     if (!deferred_.empty()) run_deferred();
-    if (!in_turn_) begin_turn();
-    if (EventRef event = next_event()) return event;
-    end_turn();
-    if (stopping_) return nullptr;
+    if (!turn() || stopping_) return;
     if (work_left()) {
       if (timers_due_ || poll_is_due()) poll(TimePoint::min());
       continue;
     }
-    if (!anything_to_wait_for()) return nullptr;
+    if (!anything_to_wait_for()) return;
     // The clock is read only now, when there is nothing to do; and what is ready is looked at once in any case.
-    if (timeout != Duration::max()) {
-      if (polled && now() >= deadline) return nullptr;
-      if (!polled) deadline = deadline_after(now(), timeout);
+    if (time != Duration::max()) {
+      const bool something_came = time == Duration::zero() && counters_.events != events_at_poll_;
+      if (polled && !something_came && now() >= deadline) return;
+      if (!polled) deadline = deadline_after(now(), time);
     }
     poll(deadline);
     polled = true;
@@ -459,12 +499,7 @@ int LoopManager::run() {
   flush_deadline_ = kNever;
   lifecycle_.process_init(*this);
   last_coarse_ = last_poll_ = poller_->coarse_now();
-  for (;;) {
-    EventRef event = next_of_stock();
-    if (event == nullptr) event = wait(Duration::max());
-    if (event == nullptr) break;
-    process(*event);
-  }
+  run_for(Duration::max());
   announce_stop();
   while (!finished()) poll(next_look_at_end());
   return exit_code_;
@@ -482,6 +517,7 @@ void LoopManager::attach() {
 
 void LoopManager::detach() noexcept {
   if (!std::exchange(attached_, false)) return;
+  share_end_ = 0;
   poller_->set_active(false);
   poller_->drive(nullptr);
   if (!stop_announced_) lifecycle_.process_exit(*this, exit_code_);
@@ -492,16 +528,7 @@ TimePoint LoopManager::driven_turn() noexcept {
   timers_due_ = timers_.next() != kNever && timers_.expire(now(), kTimersPerPoll) == kTimersPerPoll;
   last_coarse_ = last_poll_ = poller_->coarse_now();
   if (!deferred_.empty()) run_deferred();
-  begin_turn();
-  while (attached_) {
-    EventRef event = next_of_stock();
-    if (event == nullptr) event = next_event();
-    if (event == nullptr) break;
-    process(*event);
-    event.reset();
-    if (!deferred_.empty()) run_deferred();
-  }
-  end_turn();
+  serve_turn();
   if (!attached_) return kNever;
   if (stopping_) {
     announce_stop();
@@ -596,7 +623,7 @@ bool LoopManager::ends_loop(const std::exception_ptr& error) noexcept {
     aborted_ = true;
     exit_code_ = 1;
     stopping_ = true;
-    stock_ = nullptr;
+    share_end_ = 0;
     return true;
   } catch (...) {
     return false;

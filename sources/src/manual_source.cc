@@ -3,7 +3,7 @@
 namespace snowfox {
 
 ManualSource::ManualSource(LoopManager& loop, std::size_t limit)
-    : EventSource(loop, own_), thread_(this_thread()), limit_(limit) {}
+    : EventSource(loop), thread_(this_thread()), limit_(limit) {}
 
 bool ManualSource::post_from_elsewhere(EventRef event) {
   bool first = false;
@@ -19,11 +19,21 @@ bool ManualSource::post_from_elsewhere(EventRef event) {
 }
 
 EventRef ManualSource::parse() {
-  if (remote_.size() != 0) {
-    const std::lock_guard lock(mutex_);
-    own_.take(remote_);
-  }
+  take_remote();
   return own_.pop();
+}
+
+void ManualSource::parse_all(EventSink& sink) {
+  take_remote();
+  while (const EventRef event = own_.pop()) {
+    if (!sink.handle(*event)) return;
+  }
+}
+
+void ManualSource::take_remote() {
+  if (remote_.size() == 0) return;
+  const std::lock_guard lock(mutex_);
+  own_.take(remote_);
 }
 
 }  // namespace snowfox

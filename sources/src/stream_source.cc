@@ -131,7 +131,8 @@ void StreamSource::feed(std::span<const std::byte> bytes) {
 }
 
 EventRef StreamSource::parse() {
-  return parse_with([this](ReceiveBuffer& received) { return parse_frame(received); });
+  EventRef event = next_event<EventRef>([this](ReceiveBuffer& received) { return parse_frame(received); });
+  return event == nullptr && reason_ ? finish() : std::move(event);
 }
 
 // A frame that was begun is there, or some of what comes before the next one.

@@ -368,41 +368,51 @@ TEST(LoopManagerSpinTest, IsNotLateForATimer) {
   EXPECT_LE(loop.manual->now() - began, 400us);
 }
 
-// --- a stock of events ---
+// --- events given one after the other ---
 
-class StockSource final : public EventSource {
+/// Gives what it is told to, all with one event.
+class GivingSource final : public EventSource {
  public:
-  explicit StockSource(LoopManager& loop) : EventSource(loop, stock_) {}
-  void give(std::function<void()> function) {
-    stock_.push(make_event(std::move(function)));
+  explicit GivingSource(LoopManager& loop) : EventSource(loop) {}
+  void tell(std::function<void()> function) {
+    waiting_.push_back(std::move(function));
     ready();
   }
-  EventRef parse() override {
+  EventRef parse() override { return nullptr; }
+  void parse_all(EventSink& sink) override {
     ++asked;
-    return stock_.pop();
+    struct Call final : Event {
+      std::function<void()> function;
+      void handle() override { function(); }
+    } event;
+    while (!waiting_.empty()) {
+      event.function = std::move(waiting_.front());
+      waiting_.pop_front();
+      if (!sink.handle(event)) return;
+    }
   }
-  std::string name() const override { return "stock"; }
+  std::string name() const override { return "giving"; }
   int asked = 0;
 
  private:
-  EventQueue stock_;
+  std::deque<std::function<void()>> waiting_;
 };
 
-// Goal: who has a stock is asked once for its share of a turn, and once more when the stock is empty.
-TEST_F(LoopManagerTest, TakesFromAStockWhatASourceHasBesides) {
-  StockSource source(*loop_);
+// Goal: a source is asked once for its share of a turn, and once more for what is left.
+TEST_F(LoopManagerTest, IsGivenAllThatASourceHas) {
+  GivingSource source(*loop_);
   int handled = 0;
-  for (int i = 0; i < 100; ++i) source.give([&] { ++handled; });
+  for (int i = 0; i < 100; ++i) source.tell([&] { ++handled; });
   loop_.turn();
   EXPECT_EQ(handled, 100);
-  EXPECT_EQ(source.asked, 3);  // its share is 64
+  EXPECT_EQ(source.asked, 2);  // its share is 64
 }
 
-TEST_F(LoopManagerTest, LeavesTheStockOfAPausedSourceAlone) {
-  StockSource source(*loop_);
+TEST_F(LoopManagerTest, IsGivenNothingByASourceOnceItIsPaused) {
+  GivingSource source(*loop_);
   int handled = 0;
   for (int i = 0; i < 10; ++i) {
-    source.give([&] {
+    source.tell([&] {
       if (++handled == 5) source.pause();
     });
   }
@@ -413,23 +423,39 @@ TEST_F(LoopManagerTest, LeavesTheStockOfAPausedSourceAlone) {
   EXPECT_EQ(handled, 10);
 }
 
-TEST_F(LoopManagerTest, TakesNothingFromAStockOnceItIsToStop) {
-  StockSource source(*loop_);
+TEST_F(LoopManagerTest, IsGivenTheRestOfASourceThatWasPausedAndResumedMeanwhile) {
+  GivingSource source(*loop_);
   int handled = 0;
   for (int i = 0; i < 10; ++i) {
-    source.give([&] {
+    source.tell([&] {
+      ++handled;
+      source.pause();
+      source.resume();
+    });
+  }
+  loop_.turn();
+  EXPECT_EQ(handled, 10);
+}
+
+TEST_F(LoopManagerTest, IsGivenNothingOnceItIsToStop) {
+  GivingSource source(*loop_);
+  GivingSource other(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 10; ++i) {
+    source.tell([&] {
       if (++handled == 5) loop_->stop(3);
     });
+    other.tell([&] { ++handled; });
   }
   EXPECT_EQ(loop_->run(), 3);
   EXPECT_EQ(handled, 5);
 }
 
-TEST_F(LoopManagerTest, ForgetsTheStockOfASourceThatIsDestroyedWhileItIsTakenFrom) {
-  auto source = std::make_unique<StockSource>(*loop_);
+TEST_F(LoopManagerTest, IsGivenNothingMoreByASourceThatIsDestroyedMeanwhile) {
+  auto source = std::make_unique<GivingSource>(*loop_);
   int handled = 0;
   for (int i = 0; i < 10; ++i) {
-    source->give([&] {
+    source->tell([&] {
       if (++handled == 5) source.reset();
     });
   }
@@ -437,7 +463,7 @@ TEST_F(LoopManagerTest, ForgetsTheStockOfASourceThatIsDestroyedWhileItIsTakenFro
   EXPECT_EQ(handled, 5);
 }
 
-TEST_F(LoopManagerTest, TakesFromAStockWhenWhatWasDeferredHasRun) {
+TEST_F(LoopManagerTest, RunsWhatWasDeferredBeforeItIsGivenTheNextEvent) {
   struct Now final : Deferred {
     explicit Now(std::vector<int>& log) : log(log) {}
     void run() noexcept override { log.push_back(0); }
@@ -445,14 +471,45 @@ TEST_F(LoopManagerTest, TakesFromAStockWhenWhatWasDeferredHasRun) {
   };
   std::vector<int> log;
   Now now(log);
-  StockSource source(*loop_);
-  source.give([&] {
+  GivingSource source(*loop_);
+  source.tell([&] {
     log.push_back(1);
     loop_->defer(now);
   });
-  source.give([&] { log.push_back(2); });
+  source.tell([&] { log.push_back(2); });
   loop_.turn();
   EXPECT_THAT(log, ElementsAre(1, 0, 2));
+}
+
+TEST_F(LoopManagerTest, GoesOnWithASourceWhoseEventsFail) {
+  GivingSource source(*loop_);
+  int handled = 0;
+  for (int i = 0; i < 3; ++i) {
+    source.tell([&] {
+      ++handled;
+      throw std::runtime_error("not today");
+    });
+  }
+  loop_.turn();
+  EXPECT_EQ(handled, 3);
+  EXPECT_EQ(loop_->counters().failed, 3U);
+}
+
+// Goal: for so long and no longer, however much there is to do.
+TEST_F(LoopManagerTest, RunsForSoLong) {
+  GivingSource source(*loop_);
+  int handled = 0;
+  std::function<void()> again = [&] {
+    ++handled;
+    loop_.poller.advance(1ms);
+    source.tell(again);
+  };
+  source.tell(again);
+  const TimePoint began = loop_->now();
+  loop_->run_for(500ms);
+  EXPECT_GE(loop_->now() - began, 500ms);
+  EXPECT_LE(loop_->now() - began, 600ms);
+  EXPECT_GE(handled, 490);
 }
 
 // --- events that take next to nothing ---

@@ -27,13 +27,13 @@ class ManualLoop {
     std::size_t tells = 0;
     do {
       tells = poller.tells();
-      run_what_is_ready(loop);
+      loop.run_for(Duration::zero());
     } while (poller.tells() != tells);
   }
   /// Lets `time` pass, handling what comes meanwhile.
   void pass(Duration time) {
     const TimePoint end = poller.now() + time;
-    while (EventRef event = loop.wait(end - poller.now())) loop.dispatch(std::move(event));
+    loop.run_for(time);
     // The loop does not wait when it has nothing to wait for.
     if (poller.now() < end) poller.advance(end - poller.now());
     turn();

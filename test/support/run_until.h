@@ -20,9 +20,4 @@ bool run_until(LoopManager& loop, Condition condition, Duration timeout = std::c
   return true;
 }
 
-/// Handles what has already happened.
-inline void run_what_is_ready(LoopManager& loop) {
-  while (EventRef event = loop.wait(Duration::zero())) loop.dispatch(std::move(event));
-}
-
 }  // namespace snowfox

@@ -10,13 +10,26 @@
 
 namespace snowfox {
 
-class EventQueue;
 class LoopManager;
 struct FromThread;   // the list of sources that other threads have given something
 struct PauseChange;  // the list of sources to be told that they were paused or resumed
 
-/// Where events come from. When something has happened the source says so with ready(); the loop then calls parse()
-/// until it gives null or its share of the turn is used up, and handles each event before it asks for the next.
+/// Takes the events of a source whose turn it is; see EventSource::parse_all.
+class EventSink {
+ public:
+  /// Handles `event` now, and runs what was deferred meanwhile. False: the source has to return at once, for its share
+  /// of the turn is used up, it is paused, or the loop ends; it may even be gone. The event stays the caller's, who may
+  /// use it again for the next one.
+  [[nodiscard]] bool handle(Event& event) noexcept;
+
+ private:
+  friend class LoopManager;
+  explicit EventSink(LoopManager& loop) noexcept : loop_(loop) {}
+  LoopManager& loop_;
+};
+
+/// Where events come from. When something has happened the source says so with ready(); the loop then asks it until it
+/// has nothing more or its share of the turn is used up, and handles each event before the next one is made.
 ///
 /// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the
 /// loop does, by LoopManager::add.
@@ -30,6 +43,11 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   /// AbortError end the loop; after std::bad_alloc the source is asked again a little later; anything else that it
   /// throws ends this source alone: fail() is called with it.
   virtual EventRef parse() = 0;
+
+  /// Gives `sink` all its events, one after the other, until it has none or the sink has enough: the same as asking
+  /// parse() again and again, which is what it does unless overridden. A source of many small events may give them
+  /// without an object of its own for each. Exceptions as in parse().
+  virtual void parse_all(EventSink& sink);
 
   /// The descriptor it waits for, or -1 if it does not wait for one.
   virtual int fd() const noexcept { return -1; }
@@ -52,9 +70,6 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
 
  protected:
   explicit EventSource(LoopManager& loop);
-  /// For a source whose events wait in `stock`, which must outlive it or be a member: once parse() has given an event
-  /// the loop takes further ones of the same turn from there itself, one at a time, and asks again when it is empty.
-  EventSource(LoopManager& loop, EventQueue& stock);
 
   /// Says that parse() may have something. May be called at any time, also when it is known already.
   void ready() noexcept {
@@ -98,7 +113,6 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   virtual void fail(std::error_code error) noexcept;
 
   LoopManager& loop_;
-  EventQueue* const stock_ = nullptr;
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
   std::uint32_t drain_pauses_ = 0;  // of those, by drains

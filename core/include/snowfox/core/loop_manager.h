@@ -66,7 +66,6 @@ struct LoopCounters {
   std::uint64_t dropped_bytes = 0;  ///< enqueued on a drain that was closed, or lost with one
 };
 
-class EventQueue;
 class Explanation;
 
 /// Something to be done on the loop soon, after the event being handled now: how continuations of promises run.
@@ -147,6 +146,9 @@ class LoopManager {
   void stop(int exit_code = 0) noexcept;
   bool stopping() const noexcept { return stopping_; }
 
+  /// Does what run() does for `time`, or until that would return: for a program with a loop of its own. Zero: handles
+  /// what is ready now, and what comes of it, and waits for nothing.
+  void run_for(Duration time);
   /// The next event, or null after `timeout` or when run() would return. For a program that wants to handle events
   /// itself; dispatch() does what run() does with one. Duration::max() waits for ever.
   EventRef wait(Duration timeout);
@@ -211,6 +213,7 @@ class LoopManager {
  private:
   friend class DrainLease;
   friend class EventDrain;
+  friend class EventSink;
   friend class EventSource;
 
   /// Ids are a slot and how often it was used: a lookup is an index and a comparison.
@@ -257,15 +260,14 @@ class LoopManager {
   void source_resumed(EventSource& source) noexcept;
   void drain_dirty(EventDrain& drain) noexcept;
 
-  EventRef wait_for_event(Duration timeout);
   EventRef next_event() noexcept;
-  EventRef next_of_stock() noexcept;
+  template <typename Turn>
+  void go_on(Duration time, Turn&& turn) noexcept;
+  void serve_turn() noexcept;
+  bool take(Event& event) noexcept;
   void take_hold(Event& event) noexcept;
   bool begin_share() noexcept;
-  void end_share() noexcept {
-    current_ = nullptr;
-    stock_ = nullptr;
-  }
+  void put_back(EventSource& source) noexcept;
   EventRef ask(EventSource& source) noexcept;
   void parse_failed(EventSource& source, const std::exception_ptr& error) noexcept;
   void ask_later(EventSource& source) noexcept;
@@ -333,9 +335,9 @@ class LoopManager {
   FeedStarved feed_starved_{*this};
 
   EventSource* current_ = nullptr;  // whose share of the turn is being used
-  EventQueue* stock_ = nullptr;     // the current one's, once it has given an event
+  EventSource* asked_ = nullptr;    // who gives its events, as long as it is there
   std::uint64_t last_event_id_ = 0;
-  std::uint64_t share_end_ = 0;  // the id of the last event of the current share
+  std::uint64_t share_end_ = 0;  // the id of the last event of the current share; 0: nothing more is to be handled
   TimePoint source_began_{};     // when the current one was first asked in this turn
   TimePoint last_coarse_;        // when the clock was last looked at
   TimePoint last_tick_{};        // when it was first seen to show that time

@@ -46,12 +46,14 @@ class ManualSource final : public EventSource {
   std::size_t size() const noexcept { return own_.size() + remote_.size(); }
 
   EventRef parse() override;
+  void parse_all(EventSink& sink) override;
   std::string name() const override { return "manual"; }
 
  private:
   /// A place that each thread has of its own: what std::this_thread::get_id() tells, without a call.
   static const void* this_thread() noexcept { return &place_; }
   bool post_from_elsewhere(EventRef event);
+  void take_remote();
 
   inline static constinit thread_local char place_ = 0;
 

@@ -58,33 +58,15 @@ class StreamSource : public EventSource {
 
   const ChannelRef& channel() const noexcept { return channel_; }
 
-  /// What parse() does, with `parse_frame(ReceiveBuffer&)` for the virtual one: for a protocol whose messages are so
-  /// small that one more virtual call for each matters.
-  template <typename ParseFrame>
-  EventRef parse_with(ParseFrame&& parse_frame) {
-    for (;;) {
-      if (reason_) return finish();
-      try {
-        if (unparsed_) {
-          const std::size_t before = silence_ ? buffer_.data().size() : 0;
-          EventRef event = parse_frame(buffer_);
-          if (silence_) parsed(before);
-          unparsed_ = event != nullptr && !buffer_.empty();
-          if (event != nullptr) return event;
-          if (reason_) continue;
-        }
-        if (!readable_) {
-          await_rest();
-          return nullptr;
-        }
-        readable_ = false;
-        read();
-      } catch (const std::system_error& nonsense) {
-        refuse(nonsense);
-      } catch (const std::bad_alloc&) {
-        close(std::make_error_code(std::errc::not_enough_memory));
-      }
+  /// What parse_all() does, for a protocol that needs no object for each of its events: `next(ReceiveBuffer&)` does as
+  /// parse_frame(), but gives a pointer to an event that stays where it is; null if there is no whole frame yet.
+  template <typename Next>
+  void parse_each(EventSink& sink, Next&& next) {
+    while (Event* event = next_event<Event*>(next)) {
+      if (!sink.handle(*event)) return;
     }
+    if (!reason_) return;
+    if (const EventRef last = finish()) static_cast<void>(sink.handle(*last));
   }
 
  private:
@@ -100,6 +82,35 @@ class StreamSource : public EventSource {
   void on_pause_changed() noexcept override;
   void on_removed() noexcept override;
   void fail(std::error_code error) noexcept override;
+
+  /// What `parse_frame(ReceiveBuffer&)` makes of what is there and of what one more read brings; null if that is
+  /// nothing or the connection is over.
+  template <typename EventPointer, typename ParseFrame>
+  EventPointer next_event(ParseFrame&& parse_frame) {
+    while (!reason_) {
+      try {
+        if (unparsed_) {
+          const std::size_t before = silence_ ? buffer_.data().size() : 0;
+          EventPointer event = parse_frame(buffer_);
+          if (silence_) parsed(before);
+          unparsed_ = event != nullptr && !buffer_.empty();
+          if (event != nullptr) return event;
+          if (reason_) break;
+        }
+        if (!readable_) {
+          await_rest();
+          break;
+        }
+        readable_ = false;
+        read();
+      } catch (const std::system_error& nonsense) {
+        refuse(nonsense);
+      } catch (const std::bad_alloc&) {
+        close(std::make_error_code(std::errc::not_enough_memory));
+      }
+    }
+    return nullptr;
+  }
 
   struct Silence;
   struct EndSilence {

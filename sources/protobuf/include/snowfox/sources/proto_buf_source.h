@@ -163,6 +163,11 @@ class ProtoBufProtocol {
     }
     return MessageRef(new Message, GiveBack{});
   }
+  /// Leaves `message` what it is if it may have so many bytes read into it, and takes one that may if not.
+  void fit(MessageRef& message, std::size_t bytes) {
+    const Spare* const spare = message.get_deleter().spare;
+    if (message == nullptr || spare == nullptr || !spare->fits(bytes)) message = take(bytes);
+  }
 
  private:
   // Each at most 4 MiB, if what is in a message takes twice what it takes on the wire.
@@ -177,11 +182,9 @@ class MessageEvent final : public Event {
   using Protocol = ProtoBufProtocol<Message>;
   using MessageRef = typename Protocol::MessageRef;
 
-  /// Made of a message of so many bytes, which read() takes in.
-  MessageEvent(Protocol& protocol, std::size_t bytes, DrainId drain, SourceId source)
-      : Event(drain), protocol_(protocol), source_(source) {
-    if constexpr (!Protocol::kInPlace) message_ = protocol.take(bytes);
-  }
+  /// Without a message.
+  MessageEvent(Protocol& protocol, DrainId drain, SourceId source) noexcept
+      : Event(drain), protocol_(protocol), source_(source) {}
 
   Message& message() noexcept {
     if constexpr (Protocol::kInPlace) {
@@ -220,6 +223,8 @@ class MessageEvent final : public Event {
       if (message_.lost()) throw std::bad_alloc();
     }
     protocol_.on_message(*this);
+    // Or its bytes would be copied when the buffer they lie in goes.
+    if constexpr (Protocol::kInPlace) message_.Clear();
   }
   void rescue(std::exception_ptr error) override {
     if (!protocol_.on_error) std::rethrow_exception(std::move(error));
@@ -229,11 +234,14 @@ class MessageEvent final : public Event {
  private:
   friend class ProtoBufSource<Message>;
 
-  /// Throws ProtocolError if `bytes` are no message.
+  /// Becomes the event of the message in `bytes`, but for its correlation id and deadline. Throws ProtocolError if they
+  /// are no message.
   void read(std::span<const std::byte> bytes, [[maybe_unused]] ReceiveBuffer& received) {
     if constexpr (Protocol::kInPlace) {
+      if (!message_.wire().empty()) message_.Clear();  // it could not be handled
       if (!message_.read(received, bytes)) throw_no_message(bytes.size());
     } else {
+      protocol_.fit(message_, bytes.size());
       try {
         parse_proto_buf(bytes, *message_);
       } catch (const std::bad_alloc&) {
@@ -260,36 +268,44 @@ class ProtoBufSource final : public FramedSource {
   ProtoBufSource(LoopManager& loop, ChannelRef channel, Protocol& protocol, DrainId drain)
       : FramedSource(loop, std::move(channel), protocol.options), protocol_(protocol), drain_(drain) {}
 
-  EventRef parse() override {
-    return parse_with([this](ReceiveBuffer& received) { return ProtoBufSource::parse_frame(received); });
+  /// All messages of a turn are read into one event.
+  void parse_all(EventSink& sink) override {
+    MessageEvent<Message> event(protocol_, drain_, id());
+    this->parse_each(
+        sink, [&](ReceiveBuffer& received) -> Event* { return next_message(received, event) ? &event : nullptr; });
   }
 
  private:
   EventRef parse_frame(ReceiveBuffer& received) override {
+    if (whole_frame(received).data() == nullptr) return nullptr;
+    auto event = std::make_unique<MessageEvent<Message>>(protocol_, drain_, id());
+    return next_message(received, *event) ? std::move(event) : nullptr;
+  }
+
+  /// False if no whole frame is left. Those that are refused are consumed on the way.
+  bool next_message(ReceiveBuffer& received, MessageEvent<Message>& event) {
     for (;;) {
       const std::span<const std::byte> frame = whole_frame(received);
-      if (frame.data() == nullptr) return nullptr;
-      EventRef event = parse_message(frame, received);
+      if (frame.data() == nullptr) return false;
+      event.read(frame, received);
+      const bool known = identify(event);
       end_frame(received, frame);
-      if (event != nullptr) return event;
+      if (known) return true;
     }
   }
 
-  [[gnu::always_inline]] EventRef parse_message(std::span<const std::byte> bytes, ReceiveBuffer& received) {
-    auto event = std::make_unique<MessageEvent<Message>>(protocol_, bytes.size(), drain_, id());
-    event->read(bytes, received);
-    const Message& message = event->message();
+  bool identify(MessageEvent<Message>& event) {
+    const Message& message = event.message();
     if constexpr (requires { std::string_view(message.correlation_id()); }) {
       const std::string_view text = message.correlation_id();
-      if (!event->set_correlation_id(text)) {
+      if (!event.set_correlation_id(text)) {
         refuse(message, text);
-        return nullptr;
+        return false;
       }
     }
-    if (const std::uint64_t timeout_ms = timeout_of(message); timeout_ms != 0) {
-      event->set_deadline(deadline_after(loop().now(), std::chrono::milliseconds(timeout_ms)));
-    }
-    return event;
+    const std::uint64_t timeout_ms = timeout_of(message);
+    event.set_deadline(timeout_ms == 0 ? kNever : deadline_after(loop().now(), std::chrono::milliseconds(timeout_ms)));
+    return true;
   }
 
   static std::uint64_t timeout_of(const Message& message) {
