@@ -10,8 +10,6 @@ EventSource::~EventSource() { loop_.detach_source(*this); }
 
 void EventSource::ready() noexcept { loop_.source_ready(*this); }
 
-void EventSource::ready_from_any_thread() noexcept { loop_.source_ready_from_any_thread(*this); }
-
 void EventSource::ready_to_end() noexcept {
   const bool was_paused = paused();
   last_words_ = true;
@@ -38,5 +36,9 @@ void EventSource::set_background(bool background) noexcept {
 }
 
 void EventSource::fail(std::error_code) noexcept { loop_.remove(id_); }
+
+SourceBell::~SourceBell() { source_.loop_.take_down(*this); }
+
+void SourceBell::ring() noexcept { source_.loop_.rung(*this); }
 
 }  // namespace snowfox

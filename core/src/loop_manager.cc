@@ -28,8 +28,6 @@ constexpr Duration kDeliveryCheck = std::chrono::milliseconds(10);
 /// A source for whose event there was no memory is asked again after this.
 constexpr Duration kStarved = std::chrono::milliseconds(10);
 
-bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.linked(); }
-
 }  // namespace
 
 // --- what the loop holds ---
@@ -37,38 +35,28 @@ bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.
 template <typename T>
 std::uint64_t LoopManager::Registry<T>::add(T& item) {
   if (free == kNone) {
-    slots.emplace_back();
-    slots.back().next_free = kNone;
+    slots.emplace_back(1, kNone);
     free = static_cast<std::uint32_t>(slots.size() - 1);
   }
   const std::uint32_t index = free;
   Slot& slot = slots[index];
-  free = slot.next_free;
-  slot.item = &item;
+  const std::uint64_t generation = slot.generation();
+  free = slot.next_free();
+  slot = Slot(item);
   ++count;
-  return std::uint64_t{slot.generation} << 32 | index;
+  return generation << 32 | index;
 }
 
 template <typename T>
 bool LoopManager::Registry<T>::remove(std::uint64_t id) noexcept {
   if (find(id) == nullptr) return false;
   const auto index = static_cast<std::uint32_t>(id);
-  Slot& slot = slots[index];
-  slot.item = nullptr;
+  const auto generation = static_cast<std::uint32_t>(id >> 32);
+  slots[index] = Slot(generation + 1, free);
   --count;
-  // A slot used up 2^32 times retires, so that an old id never names something new.
-  if (++slot.generation != 0) {
-    slot.next_free = free;
-    free = index;
-  }
+  // A slot used up 2^31 times retires, so that an old id never names something new.
+  if (generation != kLastGeneration) free = index;
   return true;
-}
-
-template <typename T>
-T* LoopManager::Registry<T>::find(std::uint64_t id) const noexcept {
-  const auto index = static_cast<std::uint32_t>(id);
-  if (index >= slots.size() || slots[index].generation != id >> 32) return nullptr;
-  return slots[index].item;
 }
 
 LoopManager::LoopManager(LoopOptions options)
@@ -101,12 +89,12 @@ LoopManager::~LoopManager() {
   forget_deferred();
   // What one of them destroys may make or remove others: by index, not by iterator.
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    EventSource* source = sources_.slots[i].item;
+    EventSource* source = sources_.slots[i].item();
     if (source != nullptr && source->owned_) remove(source->id());
   }
   bury();
   for (std::size_t i = 0; i < drains_.slots.size(); ++i) {
-    EventDrain* drain = drains_.slots[i].item;
+    EventDrain* drain = drains_.slots[i].item();
     if (drain != nullptr && drain->owned_) remove(drain->id());
   }
   bury();
@@ -123,21 +111,20 @@ void LoopManager::own(EventSource& source) noexcept { source.owned_ = true; }
 void LoopManager::own(EventDrain& drain) noexcept { drain.owned_ = true; }
 
 void LoopManager::attach_source(EventSource& source) {
+  // What is listed already, and each source once.
+  for (auto* list : {&pause_changed_, &pause_told_}) {
+    const std::size_t needed = list->size() + sources_.count + 1;
+    if (list->capacity() < needed) list->reserve(2 * needed);
+  }
   source.id_ = SourceId{sources_.add(source)};
   keep_awake();
 }
 void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
 
 void LoopManager::detach_source(EventSource& source) noexcept {
-  {
-    // Once more for one that was removed before: another thread may have used it since.
-    const std::lock_guard lock(remote_mutex_);
-    static_cast<ListNode<FromThread>&>(source).unlink();
-  }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
-  static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
   source.id_ = kNoSource;
 }
@@ -178,7 +165,7 @@ Audit LoopManager::audit() {
   std::uint64_t pending = 0;
   std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
   for (const auto& slot : drains_.slots) {
-    const EventDrain* drain = slot.item;
+    const EventDrain* drain = slot.item();
     if (drain == nullptr) continue;
     pending += drain->pending_bytes_;
     audit.expect(drain->congested_ || drain->pending_bytes_ <= drain->watermarks_->high,
@@ -189,8 +176,7 @@ Audit LoopManager::audit() {
     const auto paused_by_it = [&](SourceId id) {
       if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
     };
-    paused_by_it(drain->bound_);
-    if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
+    for (const SourceId id : drain->bound()) paused_by_it(id);
   }
   const LoopCounters& n = counters_;
   audit.expect(n.enqueued_bytes == n.flushed_bytes + n.dropped_bytes + pending, [&] {
@@ -200,7 +186,7 @@ Audit LoopManager::audit() {
   });
   audit.expect(n.settled_twice == 0, "a promise was settled twice");
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    const EventSource* source = sources_.slots[i].item;
+    const EventSource* source = sources_.slots[i].item();
     if (source == nullptr) continue;
     audit.expect(source->drain_pauses_ == drain_pauses[i], [&] {
       return source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
@@ -210,7 +196,7 @@ Audit LoopManager::audit() {
                  [&] { return source->name() + " was resumed more often than paused"; });
     audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
                  [&] { return source->name() + " is ready and nobody will ask it"; });
-    audit.expect(source->paused() == source->pause_announced_ || pause_listed(*source),
+    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
                  [&] { return source->name() + " was not told whether it is paused"; });
   }
   lifecycle_.audit(audit);
@@ -236,28 +222,39 @@ void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
-  if (!pause_listed(source)) pause_changed_.push_back(source);
+  list_pause(source);
 }
 
 void LoopManager::source_resumed(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (source.ready_ && !source.linked()) ready_.push_back(source);
-  if (!pause_listed(source)) pause_changed_.push_back(source);
+  list_pause(source);
 }
 
-void LoopManager::source_ready_from_any_thread(EventSource& source) noexcept {
+void LoopManager::list_pause(EventSource& source) noexcept {
+  if (source.pause_listed_) return;
+  source.pause_listed_ = true;
+  pause_changed_.push_back(source.id_);
+}
+
+void LoopManager::rung(SourceBell& bell) noexcept {
   {
     const std::lock_guard lock(remote_mutex_);
-    if (!static_cast<ListNode<FromThread>&>(source).linked()) remote_ready_.push_back(source);
+    if (!bell.linked()) rung_.push_back(bell);
     remote_any_.store(true, std::memory_order_release);
   }
   poller_->wake();
 }
 
+void LoopManager::take_down(SourceBell& bell) noexcept {
+  const std::lock_guard lock(remote_mutex_);
+  bell.unlink();
+}
+
 void LoopManager::take_remote() noexcept {
   if (!remote_any_.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(remote_mutex_);
-  while (!remote_ready_.empty()) source_ready(remote_ready_.pop_front());
+  while (!rung_.empty()) source_ready(rung_.pop_front().source_);
   remote_any_.store(false, std::memory_order_relaxed);
 }
 
@@ -377,10 +374,17 @@ void LoopManager::flush_dirty() noexcept {
 // From levels, once a turn: whoever was paused and resumed within it is told nothing.
 void LoopManager::announce_pauses() noexcept {
   while (!pause_changed_.empty()) {
-    EventSource& changed = pause_changed_.pop_front();
-    if (changed.paused() == changed.pause_announced_) continue;
-    changed.pause_announced_ = changed.paused();
-    changed.on_pause_changed();
+    pause_told_.swap(pause_changed_);
+    // By index: who is told may make a source, for which there must be room.
+    for (std::size_t i = 0; i < pause_told_.size(); ++i) {
+      EventSource* changed = source(pause_told_[i]);
+      if (changed == nullptr) continue;
+      changed->pause_listed_ = false;
+      if (changed->paused() == changed->pause_announced_) continue;
+      changed->pause_announced_ = changed->paused();
+      changed->on_pause_changed();
+    }
+    pause_told_.clear();
   }
 }
 
@@ -440,12 +444,12 @@ bool LoopManager::work_left() const noexcept {
 
 bool LoopManager::all_flushed() const noexcept {
   return std::all_of(drains_.slots.begin(), drains_.slots.end(),
-                     [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
+                     [](const auto& slot) { return slot.item() == nullptr || slot.item()->empty(); });
 }
 
 bool LoopManager::all_delivered() const noexcept {
   return std::all_of(drains_.slots.begin(), drains_.slots.end(),
-                     [](const auto& slot) { return slot.item == nullptr || slot.item->delivered(); });
+                     [](const auto& slot) { return slot.item() == nullptr || slot.item()->delivered(); });
 }
 
 bool LoopManager::anything_to_wait_for() noexcept {
@@ -500,7 +504,7 @@ void LoopManager::announce_stop() noexcept {
   if (std::exchange(stop_announced_, true)) return;
   flush_deadline_ = deadline_after(now(), options_.flush_timeout);
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    if (EventSource* source = sources_.slots[i].item) source->on_stopping();
+    if (EventSource* source = sources_.slots[i].item()) source->on_stopping();
   }
   lifecycle_.process_exit(*this, exit_code_);
 }
@@ -515,7 +519,7 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !all_delivered())
     log_.warning(kComponent, "ended with output that its readers did not take in time");
   for (const auto& slot : sources_.slots) {
-    EventSource* source = slot.item;
+    EventSource* source = slot.item();
     if (source == nullptr || !std::exchange(source->hushed_, false)) continue;
     source->resume();
     if (source->ready_ && !source->paused() && !source->linked()) ready_.push_back(*source);
@@ -695,16 +699,20 @@ void LoopManager::report_slow_events(Duration took) noexcept {
 std::vector<LoopManager::Waiting> LoopManager::waiting() const {
   std::vector<Waiting> all;
   for (const auto& slot : sources_.slots) {
-    if (slot.item == nullptr) continue;
-    all.push_back({slot.item->name(), slot.item->paused() ? "paused" : slot.item->ready_ ? "ready" : "waiting", 0});
+    if (slot.item() == nullptr) continue;
+    all.push_back({slot.item()->name(),
+                   slot.item()->paused() ? "paused"
+                   : slot.item()->ready_ ? "ready"
+                                         : "waiting",
+                   0});
   }
   for (const auto& slot : drains_.slots) {
-    if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
-    all.push_back({slot.item->name(),
-                   slot.item->congested() ? "congested"
-                   : slot.item->empty()   ? "empty"
-                                          : "pending",
-                   slot.item->pending_bytes()});
+    if (slot.item() == nullptr || slot.item() == null_drain_.get()) continue;
+    all.push_back({slot.item()->name(),
+                   slot.item()->congested() ? "congested"
+                   : slot.item()->empty()   ? "empty"
+                                            : "pending",
+                   slot.item()->pending_bytes()});
   }
   return all;
 }

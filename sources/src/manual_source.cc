@@ -39,7 +39,7 @@ bool ManualSource::post(EventRef event) {
     remote_size_.store(remote_.size(), std::memory_order_release);
   }
   // One wake-up for all that come until the loop has looked.
-  if (first) ready_from_any_thread();
+  if (first) bell_.ring();
   return true;
 }
 

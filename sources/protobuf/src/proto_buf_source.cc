@@ -17,14 +17,16 @@ namespace snowfox {
 
 EventRef FramedSource::parse_frame(ReceiveBuffer& received) {
   constexpr std::size_t kHeader = ProtoBufDrain::kHeaderBytes;
+  // They are gone once a message has closed the connection.
+  const std::size_t max_frame_bytes = static_cast<const ProtoBufOptions&>(options()).max_frame_bytes;
   for (;;) {
     const std::span<const std::byte> bytes = received.data();
     if (bytes.size() < kHeader) return nullptr;
     const auto byte = [&](std::size_t at) { return std::to_integer<std::size_t>(bytes[at]); };
     const std::size_t size = byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
-    if (size > options_.max_frame_bytes) {
+    if (size > max_frame_bytes) {
       throw ProtocolError(Errc::FrameTooLarge, "a frame of " + std::to_string(size) + " bytes was announced, at most " +
-                                                   std::to_string(options_.max_frame_bytes) + " are allowed");
+                                                   std::to_string(max_frame_bytes) + " are allowed");
     }
     if (bytes.size() < kHeader + size) {
       received.need(kHeader + size);

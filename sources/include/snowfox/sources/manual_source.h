@@ -46,6 +46,7 @@ class ManualSource final : public EventSource {
   EventQueue own_;
   std::atomic<std::size_t> own_size_{0};  // of own_, for other threads; only the loop's sets it
 
+  SourceBell bell_{*this};
   std::mutex mutex_;
   EventQueue remote_;  // guarded by mutex_
   std::atomic<std::size_t> remote_size_{0};

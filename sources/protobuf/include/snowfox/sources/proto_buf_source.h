@@ -36,15 +36,13 @@ struct ProtoBufOptions : StreamOptions {
 class FramedSource : public StreamSource {
  protected:
   FramedSource(LoopManager& loop, ChannelRef channel, const ProtoBufOptions& options)
-      : StreamSource(loop, std::move(channel), &options), options_(options) {}
+      : StreamSource(loop, std::move(channel), &options) {}
 
  private:
   EventRef parse_frame(ReceiveBuffer& received) final;
   /// The event of one message's bytes, which are valid during the call only; null for none. Throws ProtocolError.
   /// Whoever looks at them for longer borrows them of `received`.
   virtual EventRef parse_message(std::span<const std::byte> message, ReceiveBuffer& received) = 0;
-
-  const ProtoBufOptions& options_;
 };
 
 /// Reads `bytes` into `message`. Throws ProtocolError if they are no such message.
