@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include <snowfox/core/fault_point.h>
 
@@ -47,7 +48,7 @@ Buffer* BufferPool::lend(std::size_t bytes) {
     memory = ::operator new(block);
   }
   lent_bytes_ += block;
-  return new (memory) Buffer(block - sizeof(Buffer));
+  return new (memory) Buffer(*this, block - sizeof(Buffer));
 }
 
 void BufferPool::give_back(Buffer* buffer) noexcept {
@@ -81,27 +82,27 @@ void BorrowedBytes::copy() noexcept {
 
 void ReceiveBuffer::lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept {
   borrower.bytes_ = bytes;
-  borrowers_.push_back(borrower);
+  buffer_->borrowers_.push_back(borrower);
 }
 
 void ReceiveBuffer::take_back() noexcept {
-  while (!borrowers_.empty()) borrowers_.pop_front().copy();
+  while (!buffer_->borrowers_.empty()) buffer_->borrowers_.pop_front().copy();
 }
 
 void ReceiveBuffer::clear() noexcept {
+  if (holds_nothing()) return;
   take_back();
-  if (buffer_ != nullptr) pool_.give_back(buffer_);
-  buffer_ = nullptr;
-  needed_ = 0;
+  BufferPool& pool = buffer_->pool_;
+  pool.give_back(std::exchange(buffer_, &pool.nothing_));
 }
 
 void ReceiveBuffer::move_to(std::size_t capacity) {
-  Buffer* larger = pool_.lend(capacity);
+  Buffer* larger = buffer_->pool_.lend(capacity);
   const auto left = data();
   if (!left.empty()) std::memcpy(larger->free_space().data(), left.data(), left.size());
   larger->filled(left.size());
-  take_back();
-  if (buffer_ != nullptr) pool_.give_back(buffer_);
+  if (!holds_nothing()) larger->needed_ = buffer_->needed_;
+  clear();
   buffer_ = larger;
 }
 
@@ -109,16 +110,17 @@ std::span<std::byte> ReceiveBuffer::prepare() {
   constexpr std::size_t kRoom = BufferPool::kLarge - sizeof(Buffer);
   constexpr std::size_t kLeastRoom = kRoom / 4;
   const std::size_t have = data().size();
-  const std::size_t missing = needed_ > have ? needed_ - have : kLeastRoom;
-  if (buffer_ == nullptr || buffer_->free_space().size() < std::min(missing, kLeastRoom)) {
+  const std::size_t needed = buffer_->needed_;
+  const std::size_t missing = needed > have ? needed - have : kLeastRoom;
+  if (holds_nothing() || buffer_->free_space().size() < std::min(missing, kLeastRoom)) {
     // At most twice what is there already, so that a peer's announcement costs memory only as its bytes come in.
-    move_to(std::max(kRoom, std::min(std::max(needed_, have + kLeastRoom), 2 * have)));
+    move_to(std::max(kRoom, std::min(std::max(needed, have + kLeastRoom), 2 * have)));
   }
   return buffer_->free_space();
 }
 
 void ReceiveBuffer::settle() noexcept {
-  if (buffer_ == nullptr) return;
+  if (holds_nothing()) return;
   const std::size_t have = data().size();
   if (have == 0) {
     clear();

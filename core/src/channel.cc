@@ -9,28 +9,28 @@
 
 namespace snowfox {
 
-std::shared_ptr<Channel> Channel::make(LoopManager& loop, Descriptor&& descriptor) {
+ChannelRef Channel::make(LoopManager& loop, Descriptor&& descriptor) {
   if (SNOWFOX_FAULT(ChannelMake)) throw std::system_error(ENOMEM, std::system_category(), "watch a descriptor");
-  return std::make_shared<Channel>(Key(), loop, std::move(descriptor));
+  return ChannelRef(new Channel(loop, std::move(descriptor)));
 }
 
-Channel::Channel(Key, LoopManager& loop, Descriptor&& descriptor)
-    : PollTarget(descriptor.get()), poller_(loop.poller()) {
+Channel::Channel(LoopManager& loop, Descriptor&& descriptor)
+    : PollTarget(descriptor.get()), io_(&descriptor.io()), poller_(loop.poller()) {
   poller_.watch(*this);
-  descriptor_ = std::move(descriptor);
+  static_cast<void>(descriptor.release());
 }
 
 Channel::~Channel() {
-  if (SNOWFOX_MUTANT(StaleWatch)) descriptor_.reset();
-  poller_.unwatch(*this);
-  if (SNOWFOX_MUTANT(LeakedDescriptor)) static_cast<void>(descriptor_.release());
-  descriptor_.reset();
+  if (SNOWFOX_MUTANT(StaleWatch)) Descriptor(*io_, fd()).reset();
+  Descriptor descriptor = release();
+  if (SNOWFOX_MUTANT(StaleWatch) || SNOWFOX_MUTANT(LeakedDescriptor)) static_cast<void>(descriptor.release());
+  descriptor.reset();
   if (!count_) return;
   --count_->open;
   if (count_->one_closed) count_->one_closed();
 }
 
-void Channel::count_in(std::shared_ptr<ConnectionCount> count) noexcept {
+void Channel::count_in(ConnectionCountRef count) noexcept {
   count_ = std::move(count);
   ++count_->open;
 }
@@ -41,9 +41,10 @@ void Channel::fail_source(std::error_code error) noexcept {
 
 Descriptor Channel::release() noexcept {
   poller_.unwatch(*this);
-  set_fd(-1);
   want_read_ = want_write_ = false;
-  return std::move(descriptor_);
+  const int fd = this->fd();
+  set_fd(-1);
+  return {*io_, fd};
 }
 
 void Channel::on_poll(bool readable, bool writable) noexcept {
@@ -53,7 +54,7 @@ void Channel::on_poll(bool readable, bool writable) noexcept {
 
 bool Channel::set(bool read, bool write) noexcept {
   if (read == want_read_ && write == want_write_) return true;
-  if (!descriptor_ || SNOWFOX_FAULT(ChannelInterest)) return false;
+  if (fd() < 0 || SNOWFOX_FAULT(ChannelInterest)) return false;
   try {
     poller_.set_interest(*this, read, write);
   } catch (const std::exception&) {

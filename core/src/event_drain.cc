@@ -1,6 +1,7 @@
 #include <snowfox/core/event_drain.h>
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include <snowfox/core/explanation.h>
@@ -18,31 +19,38 @@ EventDrain::EventDrain(LoopManager& loop, const Watermarks* watermarks)
 EventDrain::~EventDrain() {
   dropped();
   loop_.detach_drain(*this);
+  if (has_several_bound_) delete several_bound_;
+}
+
+std::span<const SourceId> EventDrain::bound() const noexcept {
+  if (has_several_bound_) return *several_bound_;
+  return {&bound_, 1};
 }
 
 void EventDrain::bind(SourceId source) {
-  if (bound_ == source) return;
-  if (more_bound_ && std::find(more_bound_->begin(), more_bound_->end(), source) != more_bound_->end()) return;
-  if (bound_ == kNoSource || loop_.source(bound_) == nullptr) {
+  const auto all = bound();
+  if (std::find(all.begin(), all.end(), source) != all.end()) return;
+  if (has_several_bound_) {
+    std::erase_if(*several_bound_, [this](SourceId id) { return loop_.source(id) == nullptr; });
+    several_bound_->push_back(source);
+  } else if (bound_ == kNoSource || loop_.source(bound_) == nullptr) {
     bound_ = source;
   } else {
-    if (!more_bound_) more_bound_ = std::make_unique<std::vector<SourceId>>();
-    std::erase_if(*more_bound_, [this](SourceId id) { return loop_.source(id) == nullptr; });
-    more_bound_->push_back(source);
+    several_bound_ = new std::vector<SourceId>{bound_, source};
+    has_several_bound_ = true;
   }
   if (!congested_) return;
   if (EventSource* bound = loop_.source(source)) bound->pause_for_drain();
 }
 
 void EventDrain::unbind(SourceId source) noexcept {
-  bool was_bound = false;
-  if (bound_ == source) {
+  if (has_several_bound_) {
+    if (std::erase(*several_bound_, source) == 0) return;
+  } else {
+    if (bound_ != source) return;
     bound_ = kNoSource;
-    was_bound = true;
-  } else if (more_bound_) {
-    was_bound = std::erase(*more_bound_, source) != 0;
   }
-  if (!was_bound || !congested_) return;
+  if (!congested_) return;
   if (EventSource* bound = loop_.source(source)) bound->resume_for_drain();
 }
 
@@ -81,18 +89,15 @@ void EventDrain::refused(std::size_t bytes) noexcept {
 void EventDrain::set_congested(bool congested) noexcept {
   congested_ = congested;
   if (!congested && SNOWFOX_MUTANT(ForgottenResume)) return;
-  const auto tell = [&](SourceId id) {
+  for (const SourceId id : bound()) {
     EventSource* source = loop_.source(id);
-    if (source == nullptr) return;
+    if (source == nullptr) continue;
     if (congested) {
       source->pause_for_drain();
     } else {
       source->resume_for_drain();
     }
-  };
-  tell(bound_);
-  if (!more_bound_) return;
-  for (const SourceId id : *more_bound_) tell(id);
+  }
 }
 
 void EventDrain::close_when_empty() noexcept {
@@ -104,7 +109,10 @@ void EventDrain::on_writable() noexcept { loop_.drain_dirty(*this); }
 
 void EventDrain::fail(std::error_code) noexcept { loop_.remove(id_); }
 
-DrainLease::DrainLease(EventDrain& drain) noexcept : loop_(&drain.loop()), id_(drain.id()) { ++drain.leases_; }
+DrainLease::DrainLease(EventDrain& drain) noexcept : loop_(&drain.loop()), id_(drain.id()) {
+  ++drain.leases_;
+  assert(drain.leases_ != 0);
+}
 
 DrainLease::~DrainLease() {
   EventDrain* held = drain();

@@ -16,8 +16,6 @@ void EventSource::parse_all(EventSink& sink) {
 
 void EventSource::become_ready() noexcept { loop_.source_ready(*this); }
 
-void EventSource::ready_from_any_thread() noexcept { loop_.source_ready_from_any_thread(*this); }
-
 void EventSource::ready_to_end() noexcept {
   const bool was_paused = paused();
   last_words_ = true;
@@ -44,5 +42,9 @@ void EventSource::set_background(bool background) noexcept {
 }
 
 void EventSource::fail(std::error_code) noexcept { loop_.remove(id_); }
+
+SourceBell::~SourceBell() { source_.loop_.take_down(*this); }
+
+void SourceBell::ring() noexcept { source_.loop_.rung(*this); }
 
 }  // namespace snowfox

@@ -25,7 +25,7 @@ void LoopManager::announce_stop() noexcept {
   if (std::exchange(stop_announced_, true)) return;
   flush_deadline_ = deadline_after(now(), options_.flush_timeout);
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    if (EventSource* source = sources_.slots[i].item) source->on_stopping();
+    if (EventSource* source = sources_.slots[i].item()) source->on_stopping();
   }
   lifecycle_.process_exit(*this, exit_code_);
 }
@@ -40,7 +40,7 @@ bool LoopManager::finished() noexcept {
   if (!aborted_ && !all_delivered())
     log_.warning(kComponent, "ended with output that its readers did not take in time");
   for (const auto& slot : sources_.slots) {
-    EventSource* source = slot.item;
+    EventSource* source = slot.item();
     if (source == nullptr || !std::exchange(source->hushed_, false)) continue;
     source->resume();
     if (source->ready_ && !source->paused() && !source->linked()) ready_.push_back(*source);
@@ -66,7 +66,7 @@ void LoopManager::hush_ready() noexcept {
 
 bool LoopManager::all_delivered() const noexcept {
   return std::all_of(drains_.slots.begin(), drains_.slots.end(),
-                     [](const auto& slot) { return slot.item == nullptr || slot.item->delivered(); });
+                     [](const auto& slot) { return slot.item() == nullptr || slot.item()->delivered(); });
 }
 
 }  // namespace snowfox

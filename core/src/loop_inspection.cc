@@ -12,7 +12,7 @@ Audit LoopManager::audit() {
   std::uint64_t pending = 0;
   std::vector<std::uint32_t> drain_pauses(sources_.slots.size());
   for (const auto& slot : drains_.slots) {
-    const EventDrain* drain = slot.item;
+    const EventDrain* drain = slot.item();
     if (drain == nullptr) continue;
     pending += drain->pending_bytes_;
     audit.expect(drain->congested_ || drain->pending_bytes_ <= drain->watermarks_->high,
@@ -23,8 +23,7 @@ Audit LoopManager::audit() {
     const auto paused_by_it = [&](SourceId id) {
       if (source(id) != nullptr) ++drain_pauses[static_cast<std::uint32_t>(id)];
     };
-    paused_by_it(drain->bound_);
-    if (drain->more_bound_) std::for_each(drain->more_bound_->begin(), drain->more_bound_->end(), paused_by_it);
+    for (const SourceId id : drain->bound()) paused_by_it(id);
   }
   const LoopCounters& n = counters_;
   audit.expect(n.enqueued_bytes == n.flushed_bytes + n.dropped_bytes + pending, [&] {
@@ -34,7 +33,7 @@ Audit LoopManager::audit() {
   });
   audit.expect(n.settled_twice == 0, "a promise was settled twice");
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    const EventSource* source = sources_.slots[i].item;
+    const EventSource* source = sources_.slots[i].item();
     if (source == nullptr) continue;
     audit.expect(source->drain_pauses_ == drain_pauses[i], [&] {
       return source->name() + " is paused by " + std::to_string(source->drain_pauses_) + " drains, of which " +
@@ -44,9 +43,8 @@ Audit LoopManager::audit() {
                  [&] { return source->name() + " was resumed more often than paused"; });
     audit.expect(!source->ready_ || source->paused() || source->linked() || stopping_,
                  [&] { return source->name() + " is ready and nobody will ask it"; });
-    audit.expect(
-        source->paused() == source->pause_announced_ || static_cast<const ListNode<PauseChange>&>(*source).linked(),
-        [&] { return source->name() + " was not told whether it is paused"; });
+    audit.expect(source->paused() == source->pause_announced_ || source->pause_listed_,
+                 [&] { return source->name() + " was not told whether it is paused"; });
   }
   lifecycle_.audit(audit);
   return audit;
@@ -61,16 +59,20 @@ Explanation LoopManager::explain(const CorrelationId& id) {
 std::vector<LoopManager::Waiting> LoopManager::waiting() const {
   std::vector<Waiting> all;
   for (const auto& slot : sources_.slots) {
-    if (slot.item == nullptr) continue;
-    all.push_back({slot.item->name(), slot.item->paused() ? "paused" : slot.item->ready_ ? "ready" : "waiting", 0});
+    if (slot.item() == nullptr) continue;
+    all.push_back({slot.item()->name(),
+                   slot.item()->paused() ? "paused"
+                   : slot.item()->ready_ ? "ready"
+                                         : "waiting",
+                   0});
   }
   for (const auto& slot : drains_.slots) {
-    if (slot.item == nullptr || slot.item == null_drain_.get()) continue;
-    all.push_back({slot.item->name(),
-                   slot.item->congested() ? "congested"
-                   : slot.item->empty()   ? "empty"
-                                          : "pending",
-                   slot.item->pending_bytes()});
+    if (slot.item() == nullptr || slot.item() == null_drain_.get()) continue;
+    all.push_back({slot.item()->name(),
+                   slot.item()->congested() ? "congested"
+                   : slot.item()->empty()   ? "empty"
+                                            : "pending",
+                   slot.item()->pending_bytes()});
   }
   return all;
 }

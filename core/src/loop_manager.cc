@@ -25,8 +25,6 @@ constexpr unsigned kQuickTurns = 16;
 /// A source for whose event there was no memory is asked again after this.
 constexpr Duration kStarved = std::chrono::milliseconds(10);
 
-bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.linked(); }
-
 }  // namespace
 
 // --- what the loop holds ---
@@ -34,38 +32,28 @@ bool pause_listed(const ListNode<PauseChange>& source) noexcept { return source.
 template <typename T>
 std::uint64_t LoopManager::Registry<T>::add(T& item) {
   if (free == kNone) {
-    slots.emplace_back();
-    slots.back().next_free = kNone;
+    slots.emplace_back(1, kNone);
     free = static_cast<std::uint32_t>(slots.size() - 1);
   }
   const std::uint32_t index = free;
   Slot& slot = slots[index];
-  free = slot.next_free;
-  slot.item = &item;
+  const std::uint64_t generation = slot.generation();
+  free = slot.next_free();
+  slot = Slot(item);
   ++count;
-  return std::uint64_t{slot.generation} << 32 | index;
+  return generation << 32 | index;
 }
 
 template <typename T>
 bool LoopManager::Registry<T>::remove(std::uint64_t id) noexcept {
   if (find(id) == nullptr) return false;
   const auto index = static_cast<std::uint32_t>(id);
-  Slot& slot = slots[index];
-  slot.item = nullptr;
+  const auto generation = static_cast<std::uint32_t>(id >> 32);
+  slots[index] = Slot(generation + 1, free);
   --count;
-  // A slot used up 2^32 times retires, so that an old id never names something new.
-  if (++slot.generation != 0) {
-    slot.next_free = free;
-    free = index;
-  }
+  // A slot used up 2^31 times retires, so that an old id never names something new.
+  if (generation != kLastGeneration) free = index;
   return true;
-}
-
-template <typename T>
-T* LoopManager::Registry<T>::find(std::uint64_t id) const noexcept {
-  const auto index = static_cast<std::uint32_t>(id);
-  if (index >= slots.size() || slots[index].generation != id >> 32) return nullptr;
-  return slots[index].item;
 }
 
 LoopManager::LoopManager(LoopOptions options)
@@ -100,12 +88,12 @@ LoopManager::~LoopManager() {
   forget_deferred();
   // What one of them destroys may make or remove others: by index, not by iterator.
   for (std::size_t i = 0; i < sources_.slots.size(); ++i) {
-    EventSource* source = sources_.slots[i].item;
+    EventSource* source = sources_.slots[i].item();
     if (source != nullptr && source->owned_) remove(source->id());
   }
   bury();
   for (std::size_t i = 0; i < drains_.slots.size(); ++i) {
-    EventDrain* drain = drains_.slots[i].item;
+    EventDrain* drain = drains_.slots[i].item();
     if (drain != nullptr && drain->owned_) remove(drain->id());
   }
   bury();
@@ -122,22 +110,21 @@ void LoopManager::own(EventSource& source) noexcept { source.owned_ = true; }
 void LoopManager::own(EventDrain& drain) noexcept { drain.owned_ = true; }
 
 void LoopManager::attach_source(EventSource& source) {
+  // What is listed already, and each source once.
+  for (auto* list : {&pause_changed_, &pause_told_}) {
+    const std::size_t needed = list->size() + sources_.count + 1;
+    if (list->capacity() < needed) list->reserve(2 * needed);
+  }
   source.id_ = SourceId{sources_.add(source)};
   keep_awake();
 }
 void LoopManager::attach_drain(EventDrain& drain) { drain.id_ = DrainId{drains_.add(drain)}; }
 
 void LoopManager::detach_source(EventSource& source) noexcept {
-  {
-    // Once more for one that was removed before: another thread may have used it since.
-    const std::lock_guard lock(remote_mutex_);
-    static_cast<ListNode<FromThread>&>(source).unlink();
-  }
   if (!sources_.remove(static_cast<std::uint64_t>(source.id_))) return;
   if (current_ == &source) current_ = nullptr;
   if (asked_ == &source) asked_ = nullptr;
   source.unlink();
-  static_cast<ListNode<PauseChange>&>(source).unlink();
   source.set_background(false);
   source.id_ = kNoSource;
 }
@@ -186,28 +173,39 @@ void LoopManager::source_paused(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (current_ == &source) current_ = nullptr;
   source.unlink();
-  if (!pause_listed(source)) pause_changed_.push_back(source);
+  list_pause(source);
 }
 
 void LoopManager::source_resumed(EventSource& source) noexcept {
   if (source.id_ == kNoSource) return;
   if (source.ready_ && !source.linked()) ready_.push_back(source);
-  if (!pause_listed(source)) pause_changed_.push_back(source);
+  list_pause(source);
 }
 
-void LoopManager::source_ready_from_any_thread(EventSource& source) noexcept {
+void LoopManager::list_pause(EventSource& source) noexcept {
+  if (source.pause_listed_) return;
+  source.pause_listed_ = true;
+  pause_changed_.push_back(source.id_);
+}
+
+void LoopManager::rung(SourceBell& bell) noexcept {
   {
     const std::lock_guard lock(remote_mutex_);
-    if (!static_cast<ListNode<FromThread>&>(source).linked()) remote_ready_.push_back(source);
+    if (!bell.linked()) rung_.push_back(bell);
     remote_any_.store(true, std::memory_order_release);
   }
   poller_->wake();
 }
 
+void LoopManager::take_down(SourceBell& bell) noexcept {
+  const std::lock_guard lock(remote_mutex_);
+  bell.unlink();
+}
+
 void LoopManager::take_remote() noexcept {
   if (!remote_any_.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(remote_mutex_);
-  while (!remote_ready_.empty()) source_ready(remote_ready_.pop_front());
+  while (!rung_.empty()) source_ready(rung_.pop_front().source_);
   remote_any_.store(false, std::memory_order_relaxed);
 }
 
@@ -376,10 +374,17 @@ void LoopManager::flush(EventDrain& drain) noexcept {
 // From levels, once a turn: whoever was paused and resumed within it is told nothing.
 void LoopManager::announce_pauses() noexcept {
   while (!pause_changed_.empty()) {
-    EventSource& changed = pause_changed_.pop_front();
-    if (changed.paused() == changed.pause_announced_) continue;
-    changed.pause_announced_ = changed.paused();
-    changed.on_pause_changed();
+    pause_told_.swap(pause_changed_);
+    // By index: who is told may make a source, for which there must be room.
+    for (std::size_t i = 0; i < pause_told_.size(); ++i) {
+      EventSource* changed = source(pause_told_[i]);
+      if (changed == nullptr) continue;
+      changed->pause_listed_ = false;
+      if (changed->paused() == changed->pause_announced_) continue;
+      changed->pause_announced_ = changed->paused();
+      changed->on_pause_changed();
+    }
+    pause_told_.clear();
   }
 }
 
@@ -441,7 +446,7 @@ bool LoopManager::work_left() const noexcept {
 
 bool LoopManager::all_flushed() const noexcept {
   return std::all_of(drains_.slots.begin(), drains_.slots.end(),
-                     [](const auto& slot) { return slot.item == nullptr || slot.item->empty(); });
+                     [](const auto& slot) { return slot.item() == nullptr || slot.item()->empty(); });
 }
 
 bool LoopManager::anything_to_wait_for() noexcept {

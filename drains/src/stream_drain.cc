@@ -34,6 +34,7 @@ struct StreamDrain::Stall final : Timer {
 
   StreamDrain& drain;
   TimePoint last_taken{};
+  SourceId linger = kNoSource;  // what reads while the drain lingers: from then on it does nothing else
 
   void note(bool some_taken) noexcept {
     if (drain.watermarks().stall_timeout <= Duration::zero()) return;
@@ -119,10 +120,18 @@ StreamDrain::~StreamDrain() { StreamDrain::on_removed(); }
 
 std::string StreamDrain::name() const { return "stream on descriptor " + std::to_string(fd()); }
 
+StreamDrain::Stall& StreamDrain::stall() {
+  if (!stall_) stall_ = std::make_unique<Stall>(*this);
+  return *stall_;
+}
+
+bool StreamDrain::lingers() const noexcept { return stall_ && stall_->linger != kNoSource; }
+
 void StreamDrain::on_removed() noexcept {
+  const SourceId linger = stall_ ? stall_->linger : kNoSource;
   stall_.reset();
   clear();
-  loop().remove(linger_);
+  loop().remove(linger);
   if (!channel_) return;
   if (channel_->drain() == this) {
     channel_->set_drain(nullptr);
@@ -132,13 +141,18 @@ void StreamDrain::on_removed() noexcept {
 }
 
 void StreamDrain::clear() noexcept {
-  while (first_ != nullptr) {
-    Buffer* buffer = first_;
-    first_ = buffer->next;
-    loop().buffers().give_back(buffer);
-  }
-  last_ = nullptr;
+  while (last_ != nullptr) drop_first();
   dropped();
+}
+
+void StreamDrain::drop_first() noexcept {
+  Buffer* dropped = last_->next;
+  if (dropped == last_) {
+    last_ = nullptr;
+  } else {
+    last_->next = dropped->next;
+  }
+  loop().buffers().give_back(dropped);
 }
 
 void StreamDrain::fail(std::error_code error) noexcept {
@@ -150,11 +164,10 @@ void StreamDrain::fail(std::error_code error) noexcept {
 }
 
 bool StreamDrain::refuses(std::size_t bytes) noexcept {
-  if (!overflown_ && channel_ && linger_ == kNoSource && pending_bytes() + bytes <= watermarks().hard_limit)
-    return false;
+  if (!overflown() && channel_ && !lingers() && pending_bytes() + bytes <= watermarks().hard_limit) return false;
   refused(bytes);
-  if (channel_ && linger_ == kNoSource && !overflown_) {
-    overflown_ = true;
+  if (channel_ && !lingers() && !overflown()) {
+    set_overflown();
     added(0);  // so that flush() ends it
   }
   return true;
@@ -162,11 +175,7 @@ bool StreamDrain::refuses(std::size_t bytes) noexcept {
 
 Buffer& StreamDrain::append_buffer(std::size_t bytes) {
   Buffer* buffer = loop().buffers().lend(std::max(bytes, next_buffer_bytes(pending_bytes())));
-  if (last_ == nullptr) {
-    first_ = buffer;
-  } else {
-    last_->next = buffer;
-  }
+  buffer->next = last_ == nullptr ? buffer : std::exchange(last_->next, buffer);
   last_ = buffer;
   return *buffer;
 }
@@ -198,20 +207,17 @@ std::span<std::byte> StreamDrain::reserve_anew(std::size_t bytes) {
 
 void StreamDrain::taken(std::size_t bytes) noexcept {
   removed(bytes);
-  while (first_ != nullptr) {
-    const std::size_t part = std::min(bytes, first_->size());
-    first_->consumed(part);
+  while (Buffer* buffer = first()) {
+    const std::size_t part = std::min(bytes, buffer->size());
+    buffer->consumed(part);
     bytes -= part;
-    if (first_->size() != 0) return;
-    Buffer* empty = first_;
-    first_ = empty->next;
-    if (first_ == nullptr) last_ = nullptr;
-    loop().buffers().give_back(empty);
+    if (buffer->size() != 0) return;
+    drop_first();
   }
 }
 
 bool StreamDrain::flush() {
-  if (overflown_) {
+  if (overflown()) {
     fail(Errc::DrainOverflow);
     return false;
   }
@@ -219,16 +225,18 @@ bool StreamDrain::flush() {
     std::array<iovec, kGatheredBuffers> pieces;
     std::size_t count = 0;
     std::size_t bytes = 0;
-    for (Buffer* buffer = first_; buffer != nullptr && count < pieces.size(); buffer = buffer->next) {
-      if (buffer->size() == 0) continue;
-      pieces[count++] = {const_cast<std::byte*>(buffer->data().data()), buffer->size()};
-      bytes += buffer->size();
+    for (Buffer* buffer = first(); count < pieces.size(); buffer = buffer->next) {
+      if (buffer->size() != 0) {
+        pieces[count++] = {const_cast<std::byte*>(buffer->data().data()), buffer->size()};
+        bytes += buffer->size();
+      }
+      if (buffer == last_) break;
     }
     const std::span<const iovec> gathered(pieces.data(), count);
     Io& io = channel_->io();
-    const ssize_t written = socket_ ? io.send(channel_->fd(), gathered) : io.write(channel_->fd(), gathered);
-    if (written == -ENOTSOCK && socket_) {
-      socket_ = false;
+    const ssize_t written = channel_->socket() ? io.send(channel_->fd(), gathered) : io.write(channel_->fd(), gathered);
+    if (written == -ENOTSOCK && channel_->socket()) {
+      channel_->set_no_socket();
       continue;
     }
     // A TCP connection under way says ENOTCONN or EAGAIN; it is writable when it stands or has failed.
@@ -242,8 +250,7 @@ bool StreamDrain::flush() {
         fail(std::make_error_code(std::errc::io_error));
         return false;
       }
-      if (!stall_) stall_ = std::make_unique<Stall>(*this);
-      stall_->note(written > 0);
+      stall().note(written > 0);
       return false;
     }
   }
@@ -253,15 +260,17 @@ bool StreamDrain::flush() {
 }
 
 bool StreamDrain::may_go() noexcept {
-  if (linger_ != kNoSource) return false;
+  if (lingers()) return false;
   // As long as a source reads, the connection does not end with its drain.
-  if (!channel_ || !socket_ || flushed_bytes() == 0 || channel_->peer_finished() || channel_->source() != nullptr) {
+  if (!channel_ || !channel_->socket() || flushed_bytes() == 0 || channel_->peer_finished() ||
+      channel_->source() != nullptr) {
     return true;
   }
   channel_->io().shutdown_write(channel_->fd());
   try {
+    Stall& waiting = stall();
     Linger& linger = loop().add(std::make_unique<Linger>(*this, channel_));
-    linger_ = linger.id();
+    waiting.linger = linger.id();
     linger.watch();
   } catch (const std::exception&) {
     return true;
@@ -271,7 +280,8 @@ bool StreamDrain::may_go() noexcept {
 
 bool StreamDrain::delivered() const noexcept {
   if (!empty()) return false;
-  return !channel_ || !socket_ || flushed_bytes() == 0 || channel_->io().undelivered_bytes(channel_->fd()) == 0;
+  return !channel_ || !channel_->socket() || flushed_bytes() == 0 ||
+         channel_->io().undelivered_bytes(channel_->fd()) == 0;
 }
 
 }  // namespace snowfox

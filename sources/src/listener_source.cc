@@ -54,7 +54,7 @@ ListenerSource::ListenerSource(LoopManager& loop, const Address& address, const 
       address_(address),
       options_(options),
       on_connection_(std::make_shared<const OnConnection>(std::move(on_connection))),
-      count_(std::make_shared<ConnectionCount>()),
+      count_(new ConnectionCount),
       channel_(Channel::make(loop, loop.io().listen(address, options))),
       retry_(std::make_unique<Retry>(*this)) {
   begin();
@@ -66,7 +66,7 @@ ListenerSource::ListenerSource(LoopManager& loop, Handover from, const ListenerO
       address_(from.address),
       options_(options),
       on_connection_(std::make_shared<const OnConnection>(std::move(on_connection))),
-      count_(from.connections ? std::move(from.connections) : std::make_shared<ConnectionCount>()),
+      count_(from.connections ? std::move(from.connections) : ConnectionCountRef(new ConnectionCount)),
       channel_(Channel::make(loop, std::move(from.descriptor))),
       retry_(std::make_unique<Retry>(*this)),
       remove_file_(from.remove_file) {

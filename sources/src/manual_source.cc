@@ -14,7 +14,7 @@ bool ManualSource::post_from_elsewhere(EventRef event) {
     remote_.push(std::move(event));
   }
   // One wake-up for all that come until the loop has looked.
-  if (first) ready_from_any_thread();
+  if (first) bell_.ring();
   return true;
 }
 

@@ -24,15 +24,16 @@ bool peer_only_finished(std::error_code reason) noexcept {
 /// Watches for silence. Bytes that come only move times here; the timer is armed anew when it has expired, so a busy
 /// connection costs its timers nothing.
 struct StreamSource::Silence final : Timer {
-  explicit Silence(StreamSource& watched) : source(watched) {}
+  Silence(StreamSource& watched, const StreamOptions& its) : source(watched), options(its) {}
 
   StreamSource& source;
+  const StreamOptions& options;
   TimePoint last_received{};
   TimePoint frame_deadline = kNever;
   TimePoint paused_since = kNever;
 
   TimePoint idle_deadline() const noexcept {
-    const Duration timeout = source.options_->idle_timeout;
+    const Duration timeout = options.idle_timeout;
     return timeout == Duration::zero() ? kNever : deadline_after(last_received, timeout);
   }
   void arm_for(TimePoint deadline) noexcept {
@@ -62,8 +63,6 @@ struct StreamSource::Silence final : Timer {
   }
 };
 
-void StreamSource::EndSilence::operator()(Silence* silence) const noexcept { delete silence; }
-
 StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOptions* options)
     : EventSource(loop),
       channel_(std::move(channel)),
@@ -71,15 +70,32 @@ StreamSource::StreamSource(LoopManager& loop, ChannelRef channel, const StreamOp
       options_(options != nullptr ? options : &kDefaults) {
   if (!channel_) return;
   if (options_->idle_timeout != Duration::zero()) {
-    silence_.reset(new Silence(*this));
-    silence_->last_received = loop.now();
-    silence_->arm_for(silence_->idle_deadline());
+    Silence& silence = begin_timing();
+    silence.last_received = loop.now();
+    silence.arm_for(silence.idle_deadline());
   }
   channel_->set_source(this);
   watch();
 }
 
 StreamSource::~StreamSource() { StreamSource::on_removed(); }
+
+StreamSource::Silence& StreamSource::begin_timing() {
+  if (!timed_) {
+    silence_ = new Silence(*this, *options_);
+    timed_ = true;
+  }
+  return *silence_;
+}
+
+void StreamSource::end_timing() noexcept {
+  if (!timed_) return;
+  timed_ = false;
+  const std::unique_ptr<Silence> ended(silence_);
+  options_ = &ended->options;
+}
+
+const StreamOptions& StreamSource::timed_options() const noexcept { return silence_->options; }
 
 std::optional<PeerCredentials> StreamSource::peer_credentials() const {
   return channel_ ? channel_->io().peer_credentials(channel_->fd()) : std::nullopt;
@@ -102,12 +118,12 @@ void StreamSource::on_readable() noexcept {
 }
 
 void StreamSource::on_pause_changed() noexcept {
-  if (silence_) silence_->set_paused(paused());
+  if (Silence* timing = silence()) timing->set_paused(paused());
   watch();
 }
 
 void StreamSource::on_removed() noexcept {
-  silence_.reset();
+  end_timing();
   if (!channel_) return;
   if (channel_->source() == this) {
     channel_->set_source(nullptr);
@@ -117,8 +133,11 @@ void StreamSource::on_removed() noexcept {
 }
 
 void StreamSource::close(std::error_code reason) noexcept {
-  if (reason_) return;
-  reason_ = reason;
+  if (over_) return;
+  end_timing();
+  over_ = true;
+  reason_value_ = reason.value();
+  reason_category_ = &reason.category();
   if (channel_) channel_->watch_read(false);
   ready_to_end();
 }
@@ -132,28 +151,29 @@ void StreamSource::feed(std::span<const std::byte> bytes) {
 
 EventRef StreamSource::parse() {
   EventRef event = next_event<EventRef>([this](ReceiveBuffer& received) { return parse_frame(received); });
-  return event == nullptr && reason_ ? finish() : std::move(event);
+  return event == nullptr && over_ ? finish() : std::move(event);
 }
 
 // A frame that was begun is there, or some of what comes before the next one.
 void StreamSource::parsed(std::size_t before) noexcept {
-  if (buffer_.data().size() != before) silence_->frame_deadline = kNever;
+  if (Silence* timing = silence(); timing != nullptr && buffer_.data().size() != before)
+    timing->frame_deadline = kNever;
 }
 
 void StreamSource::read() {
   const std::span<std::byte> room = buffer_.prepare();
   const ssize_t count =
-      socket_ ? channel_->io().receive(channel_->fd(), room) : channel_->io().read(channel_->fd(), room);
+      channel_->socket() ? channel_->io().receive(channel_->fd(), room) : channel_->io().read(channel_->fd(), room);
   if (count > 0) {
     buffer_.filled(static_cast<std::size_t>(count));
     received_bytes_ += static_cast<std::size_t>(count);
     unparsed_ = true;
-    if (silence_) silence_->last_received = loop().poller().coarse_now();
+    if (timed_) silence_->last_received = loop().poller().coarse_now();
   } else if (count == 0) {
     channel_->set_peer_finished();
     close(buffer_.empty() ? Errc::EndOfStream : Errc::TruncatedFrame);
-  } else if (count == -ENOTSOCK && socket_) {
-    socket_ = false;
+  } else if (count == -ENOTSOCK && channel_->socket()) {
+    channel_->set_no_socket();
     readable_ = true;
   } else if (count != -EAGAIN) {
     close({static_cast<int>(-count), std::system_category()});
@@ -165,11 +185,11 @@ void StreamSource::await_rest() {
   buffer_.settle();
   // All that was asked is answered, but for what takes longer.
   if (EventDrain* answers = channel_ ? channel_->drain() : nullptr) loop().flush_now(*answers);
-  if (buffer_.empty() || options_->frame_timeout == Duration::zero() || !channel_) return;
-  if (!silence_) silence_.reset(new Silence(*this));
-  if (silence_->frame_deadline != kNever) return;
-  silence_->frame_deadline = deadline_after(loop().now(), options_->frame_timeout);
-  silence_->arm_for(silence_->frame_deadline);
+  if (buffer_.empty() || !channel_ || over_ || options().frame_timeout == Duration::zero()) return;
+  Silence& silence = begin_timing();
+  if (silence.frame_deadline != kNever) return;
+  silence.frame_deadline = deadline_after(loop().now(), silence.options.frame_timeout);
+  silence.arm_for(silence.frame_deadline);
 }
 
 void StreamSource::fail(std::error_code error) noexcept {
@@ -186,15 +206,18 @@ void StreamSource::refuse(const std::system_error& nonsense) noexcept {
 }
 
 EventRef StreamSource::finish() {
-  if (std::exchange(finished_, true)) return nullptr;
-  if (reason_ != Errc::EndOfStream && !std::exchange(reason_logged_, true)) {
+  if (finished_) return nullptr;
+  finished_ = true;
+  const std::error_code reason = this->reason();
+  if (reason != Errc::EndOfStream && !reason_logged_) {
+    reason_logged_ = true;
     log_if_possible([&] {
-      loop().log().info(kComponent, "connection closed", {{"connection", name()}, {"reason", reason_.message()}});
+      loop().log().info(kComponent, "connection closed", {{"connection", name()}, {"reason", reason.message()}});
     });
   }
   EventRef last;
   try {
-    last = closed(reason_);
+    last = closed(reason);
   } catch (const std::bad_alloc&) {
     finished_ = false;  // the loop will ask again: whoever waits for this event must get it
     throw;
@@ -205,7 +228,7 @@ EventRef StreamSource::finish() {
 
 void StreamSource::leave() noexcept {
   if (EventDrain* drain = channel_ ? channel_->drain() : nullptr) {
-    if (peer_only_finished(reason_)) {
+    if (peer_only_finished(reason())) {
       drain->close_when_empty();
     } else {
       loop().remove(drain->id());

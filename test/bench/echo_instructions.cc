@@ -101,7 +101,7 @@ class Server {
   }
   int back_fd() const noexcept { return back_fd_; }
   void run_until_idle() {
-    while (EventRef event = loop_.wait(Duration::zero())) loop_.dispatch(std::move(event));
+    loop_.run_for(Duration::zero());
   }
 
  private:

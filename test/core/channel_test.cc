@@ -32,7 +32,7 @@ class ChannelTest : public testing::Test {
 
   ManualLoop loop_;
   Descriptor theirs_;
-  std::shared_ptr<Channel> channel_;
+  ChannelRef channel_;
   int fd_ = -1;
 };
 
@@ -100,9 +100,9 @@ TEST_F(ChannelTest, LeavesADescriptorThatCannotBeWatched) {
 }
 
 TEST_F(ChannelTest, IsCountedAsLongAsItIsOpen) {
-  auto count = std::make_shared<ConnectionCount>();
+  const ConnectionCountRef count(new ConnectionCount);
   std::vector<std::size_t> told;
-  count->one_closed = [&told, weak = std::weak_ptr(count)] { told.push_back(weak.lock()->open); };
+  count->one_closed = [&] { told.push_back(count->open); };
   channel_->count_in(count);
   EXPECT_EQ(count->open, 1U);
   channel_.reset();

@@ -93,7 +93,7 @@ class EmbeddingTest : public testing::Test {
     return !timed_out_;
   }
   /// The end of a connection that has a watch on its other one as long as the channel lives.
-  std::shared_ptr<Channel> watch(EventSource& source) {
+  ChannelRef watch(EventSource& source) {
     auto [ours, theirs] = make_socket_pair();
     theirs_ = std::move(theirs);
     auto channel = Channel::make(*loop_, std::move(ours));

@@ -92,7 +92,7 @@ class StreamDrainTest : public testing::Test {
   ManualLoop loop_;
   Descriptor theirs_;
   std::unique_ptr<ScriptedSource> source_;
-  std::shared_ptr<Channel> channel_;
+  ChannelRef channel_;
   std::unique_ptr<StreamDrain> drain_;
 };
 

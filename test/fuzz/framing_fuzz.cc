@@ -45,7 +45,7 @@ class FrameSource final : public FramedSource {
  private:
   EventRef parse_frame(ReceiveBuffer& received) override {
     for (;;) {
-      const auto frame = whole_frame(received);
+      const auto frame = whole_frame(received, scene_.limits.max_frame_bytes);
       if (frame.data() == nullptr) return nullptr;
       EventRef event = parse_message(frame);
       end_frame(received, frame);

@@ -39,8 +39,8 @@ class ScriptedSource : public EventSource {
   std::string name() const override { return name_; }
 
   using EventSource::ready;
-  using EventSource::ready_from_any_thread;
   using EventSource::ready_to_end;
+  void ready_from_any_thread() noexcept { bell_.ring(); }
 
   std::function<void()> on_parse;
   std::function<void()> on_pauses;  // after each change
@@ -64,6 +64,7 @@ class ScriptedSource : public EventSource {
     if (!survives_failure) loop().remove(id());
   }
 
+  SourceBell bell_{*this};
   std::string name_;
   std::deque<EventRef> events_;
 };

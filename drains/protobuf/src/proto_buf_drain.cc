@@ -2,6 +2,7 @@
 
 #include <google/protobuf/message_lite.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -11,7 +12,10 @@ namespace snowfox {
 
 ProtoBufDrain::ProtoBufDrain(LoopManager& loop, ChannelRef channel, const Watermarks* watermarks,
                              std::size_t max_frame_bytes)
-    : StreamDrain(loop, std::move(channel), watermarks), max_frame_bytes_(max_frame_bytes) {}
+    : StreamDrain(loop, std::move(channel), watermarks) {
+  // Its length is to fit into the header.
+  max_frame_bytes_ = static_cast<std::uint32_t>(std::min<std::size_t>(max_frame_bytes, UINT32_MAX));
+}
 
 std::size_t ProtoBufDrain::enqueue_message(const google::protobuf::MessageLite& message) {
   const std::size_t size = message.ByteSizeLong();

@@ -15,9 +15,9 @@
 
 namespace snowfox {
 
-void FramedSource::too_large(std::size_t bytes) const {
+void FramedSource::too_large(std::size_t bytes, std::size_t most) {
   throw ProtocolError(Errc::FrameTooLarge, "a frame of " + std::to_string(bytes) + " bytes was announced, at most " +
-                                               std::to_string(options_.max_frame_bytes) + " are allowed");
+                                               std::to_string(most) + " are allowed");
 }
 
 void throw_no_message(std::size_t bytes) {

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <cassert>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <memory>
 #include <system_error>
+#include <utility>
 
 #include <snowfox/core/io.h>
 #include <snowfox/core/poller.h>
+#include <snowfox/core/shared_ref.h>
 
 namespace snowfox {
 
@@ -18,19 +21,27 @@ class LoopManager;
 struct ConnectionCount {
   std::size_t open = 0;
   std::function<void()> one_closed;  ///< called after each that closes; must not throw
+
+  void add_owner() noexcept { ++owners; }
+  bool remove_owner() noexcept { return --owners == 0; }
+  std::size_t owners = 0;  ///< for SharedRef
 };
+using ConnectionCountRef = SharedRef<ConnectionCount>;
+
+class Channel;
+using ChannelRef = SharedRef<Channel>;
 
 /// An open descriptor and the loop's one watch on it. The source that reads from it and the drain that writes to it
-/// share it (hence the shared_ptr: neither outlives the other in every case); it is closed when the last lets go.
+/// share it (hence the SharedRef: neither outlives the other in every case); it is closed when the last lets go.
 class Channel final : public PollTarget {
  public:
   /// Takes over `descriptor`, whose Io is used for reading and writing. `loop` must outlive the channel.
   /// Throws std::system_error if it cannot be watched, std::bad_alloc; `descriptor` is as it was then.
-  static std::shared_ptr<Channel> make(LoopManager& loop, Descriptor&& descriptor);
+  static ChannelRef make(LoopManager& loop, Descriptor&& descriptor);
 
   ~Channel();
 
-  Io& io() const noexcept { return descriptor_.io(); }
+  Io& io() const noexcept { return *io_; }
 
   /// `source` is told when the descriptor is readable, as long as it watches. At most one; null: none.
   void set_source(EventSource* source) noexcept { source_ = source; }
@@ -46,37 +57,42 @@ class Channel final : public PollTarget {
   void set_peer_finished() noexcept { peer_finished_ = true; }
   bool peer_finished() const noexcept { return peer_finished_; }
 
+  /// It has turned out to be no socket: it is read and written in another way.
+  void set_no_socket() noexcept { socket_ = false; }
+  bool socket() const noexcept { return socket_; }
+
   /// Writing has failed: ends the source that reads from the same descriptor.
   void fail_source(std::error_code error) noexcept;
 
   /// Counts this channel among a listener's connections until it is closed.
-  void count_in(std::shared_ptr<ConnectionCount> count) noexcept;
+  void count_in(ConnectionCountRef count) noexcept;
 
   /// Ends the watch and gives the descriptor to the caller.
   Descriptor release() noexcept;
 
  private:
-  struct Key {
-    explicit Key() = default;
-  };
+  friend class SharedRef<Channel>;
+  Channel(LoopManager& loop, Descriptor&& descriptor);
+  void add_owner() noexcept {
+    ++owners_;
+    assert(owners_ != 0);
+  }
+  bool remove_owner() noexcept { return --owners_ == 0; }
 
- public:
-  Channel(Key, LoopManager& loop, Descriptor&& descriptor);  // for make() alone
-
- private:
   void on_poll(bool readable, bool writable) noexcept override;
   bool set(bool read, bool write) noexcept;
 
+  // Beside what a PollTarget has, in the same eight bytes. A channel has some owners, not a million.
+  bool want_read_ : 1 = false;
+  bool want_write_ : 1 = false;
+  bool peer_finished_ : 1 = false;
+  bool socket_ : 1 = true;
+  std::uint32_t owners_ : 20 = 0;
+  Io* io_;
   EventSource* source_ = nullptr;
   EventDrain* drain_ = nullptr;
-  Descriptor descriptor_;
   Poller& poller_;
-  std::shared_ptr<ConnectionCount> count_;
-  bool want_read_ = false;
-  bool want_write_ = false;
-  bool peer_finished_ = false;
+  ConnectionCountRef count_;
 };
-
-using ChannelRef = std::shared_ptr<Channel>;
 
 }  // namespace snowfox

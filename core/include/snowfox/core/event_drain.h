@@ -95,6 +95,10 @@ class EventDrain : public ListNode<EventDrain> {
   /// So much was to be enqueued and is not taken.
   void refused(std::size_t bytes) noexcept;
 
+  /// More was to be enqueued than its hard limit allows: from now on nothing is taken.
+  bool overflown() const noexcept { return overflown_; }
+  void set_overflown() noexcept { overflown_ = true; }
+
  private:
   friend class Channel;
   friend class DrainLease;
@@ -111,18 +115,24 @@ class EventDrain : public ListNode<EventDrain> {
   virtual void fail(std::error_code error) noexcept;
 
   void set_congested(bool congested) noexcept;
+  /// The sources it pauses; kNoSource and those that are gone may be among them.
+  std::span<const SourceId> bound() const noexcept;
 
   LoopManager& loop_;
   DrainId id_ = kNoDrain;
   const Watermarks* watermarks_;
   std::size_t pending_bytes_ = 0;
   std::uint64_t flushed_bytes_ = 0;
-  SourceId bound_ = kNoSource;  // most drains have one; the rest are in more_bound_
-  std::unique_ptr<std::vector<SourceId>> more_bound_;
-  std::uint32_t leases_ = 0;
-  bool congested_ = false;
-  bool closing_ = false;  // goes when empty
-  bool owned_ = false;    // by the loop
+  union {
+    SourceId bound_ = kNoSource;            // most drains have one
+    std::vector<SourceId>* several_bound_;  // if has_several_bound_: owned
+  };
+  std::uint32_t leases_ : 24 = 0;
+  bool congested_ : 1 = false;
+  bool closing_ : 1 = false;  // goes when empty
+  bool owned_ : 1 = false;    // by the loop
+  bool has_several_bound_ : 1 = false;
+  bool overflown_ : 1 = false;
 };
 
 /// Says that an answer is still to come: a drain that is to close when empty stays open until then. It goes by the

@@ -11,8 +11,6 @@
 namespace snowfox {
 
 class LoopManager;
-struct FromThread;   // the list of sources that other threads have given something
-struct PauseChange;  // the list of sources to be told that they were paused or resumed
 
 /// Takes the events of a source whose turn it is; see EventSource::parse_all.
 class EventSink {
@@ -33,7 +31,7 @@ class EventSink {
 ///
 /// A source belongs to the loop it was made with from construction to destruction. Either its maker owns it, or the
 /// loop does, by LoopManager::add.
-class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, public ListNode<FromThread> {
+class EventSource : public ListNode<EventSource> {
  public:
   virtual ~EventSource();
   EventSource(const EventSource&) = delete;
@@ -75,8 +73,6 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   void ready() noexcept {
     if (!ready_) become_ready();
   }
-  /// The same. May be called from any thread, as long as the source lives.
-  void ready_from_any_thread() noexcept;
   /// The same for a source that ends: from now on nothing pauses it, so that its last event comes.
   void ready_to_end() noexcept;
 
@@ -84,6 +80,7 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   friend class Channel;
   friend class EventDrain;
   friend class LoopManager;
+  friend class SourceBell;
 
   // In the list of those that are to be asked.
   using ListNode<EventSource>::linked;
@@ -115,13 +112,30 @@ class EventSource : public ListNode<EventSource>, public ListNode<PauseChange>, 
   LoopManager& loop_;
   SourceId id_ = kNoSource;
   std::uint32_t pauses_ = 0;
-  std::uint32_t drain_pauses_ = 0;  // of those, by drains
-  bool ready_ = false;              // has something, though it may be paused
-  bool pause_announced_ = false;    // what on_pause_changed() was told last
-  bool owned_ = false;              // by the loop
-  bool hushed_ = false;             // paused because the loop ends
-  bool background_ = false;
-  bool last_words_ = false;  // no pause counts any more
+  std::uint32_t drain_pauses_ = 0;    // of those, by drains
+  bool ready_ = false;                // has something, though it may be paused
+  bool hushed_ = false;               // paused because the loop ends
+  bool pause_listed_ : 1 = false;     // among those to be told that they were paused or resumed
+  bool pause_announced_ : 1 = false;  // what on_pause_changed() was told last
+  bool owned_ : 1 = false;            // by the loop
+  bool background_ : 1 = false;
+  bool last_words_ : 1 = false;  // no pause counts any more
+};
+
+/// By which other threads say that a source has something: a part of each source that they give something to.
+class SourceBell : private ListNode<SourceBell> {
+ public:
+  /// `source` is what this is a part of.
+  explicit SourceBell(EventSource& source) noexcept : source_(source) {}
+  ~SourceBell();
+
+  /// The source's ready(). May be called from any thread, as long as the source lives.
+  void ring() noexcept;
+
+ private:
+  friend class LoopManager;
+  friend class IntrusiveList<SourceBell, SourceBell>;
+  EventSource& source_;
 };
 
 }  // namespace snowfox

@@ -215,23 +215,40 @@ class LoopManager {
   friend class EventDrain;
   friend class EventSink;
   friend class EventSource;
+  friend class SourceBell;
 
-  /// Ids are a slot and how often it was used: a lookup is an index and a comparison.
+  /// Ids are a slot and how often it was used: a lookup is an index and a comparison with the id of what is there.
   template <typename T>
   struct Registry {
-    struct Slot {
-      T* item = nullptr;
-      std::uint32_t generation = 1;
-      std::uint32_t next_free = 0;
+    /// Holds an item, or, marked by an odd number, how often it was used and which is the next free one.
+    class Slot {
+     public:
+      explicit Slot(T& item) noexcept : word_(reinterpret_cast<std::uintptr_t>(&item)) {}
+      Slot(std::uint32_t generation, std::uint32_t next_free) noexcept
+          : word_(std::uint64_t{next_free} << 32 | generation << 1 | 1) {}
+      T* item() const noexcept {
+        return (word_ & 1) != 0 ? nullptr : reinterpret_cast<T*>(static_cast<std::uintptr_t>(word_));
+      }
+      std::uint32_t generation() const noexcept { return static_cast<std::uint32_t>(word_) >> 1; }
+      std::uint32_t next_free() const noexcept { return static_cast<std::uint32_t>(word_ >> 32); }
+
+     private:
+      std::uint64_t word_;
     };
     std::vector<Slot> slots;
     std::uint32_t free = kNone;
     std::size_t count = 0;
 
     static constexpr std::uint32_t kNone = UINT32_MAX;
+    static constexpr std::uint32_t kLastGeneration = UINT32_MAX >> 1;
     std::uint64_t add(T& item);
     bool remove(std::uint64_t id) noexcept;
-    T* find(std::uint64_t id) const noexcept;
+    T* find(std::uint64_t id) const noexcept {
+      const auto index = static_cast<std::uint32_t>(id);
+      if (index >= slots.size()) return nullptr;
+      T* const item = slots[index].item();
+      return item != nullptr && static_cast<std::uint64_t>(item->id_) == id ? item : nullptr;
+    }
   };
 
   struct FeedStarved final : Timer {
@@ -255,8 +272,10 @@ class LoopManager {
   void attach_drain(EventDrain& drain);
   void detach_drain(EventDrain& drain) noexcept;
   void source_ready(EventSource& source) noexcept;
-  void source_ready_from_any_thread(EventSource& source) noexcept;
+  void rung(SourceBell& bell) noexcept;
+  void take_down(SourceBell& bell) noexcept;
   void source_paused(EventSource& source) noexcept;
+  void list_pause(EventSource& source) noexcept;
   void source_resumed(EventSource& source) noexcept;
   void drain_dirty(EventDrain& drain) noexcept;
 
@@ -326,7 +345,9 @@ class LoopManager {
   IntrusiveList<EventSource, EventSource> turn_;     // still to be asked in this one
   IntrusiveList<EventSource, EventSource> starved_;  // there was no memory for their events: to be asked again later
   IntrusiveList<EventSource, EventSource> dead_sources_;
-  IntrusiveList<EventSource, PauseChange> pause_changed_;
+  // Those to be told that they were paused or resumed, and those being told. There is room for all in both.
+  std::vector<SourceId> pause_changed_;
+  std::vector<SourceId> pause_told_;
   IntrusiveList<EventDrain, EventDrain> dirty_;
   IntrusiveList<EventDrain, EventDrain> dead_drains_;
   IntrusiveList<Deferred, Deferred> deferred_;
@@ -358,10 +379,10 @@ class LoopManager {
   bool aborted_ = false;
   int exit_code_ = 0;
 
-  // What other threads may touch: which sources they have given something.
+  // What other threads may touch: the bells they have rung.
   std::atomic<bool> remote_any_{false};
   std::mutex remote_mutex_;
-  IntrusiveList<EventSource, FromThread> remote_ready_;
+  IntrusiveList<SourceBell, SourceBell> rung_;
 };
 
 }  // namespace snowfox

@@ -40,7 +40,7 @@ class StreamDrain : public EventDrain {
   /// empty if the drain takes nothing any more.
   std::span<std::byte> reserve(std::size_t bytes) {
     // A drain that has a buffer is neither closed nor about to.
-    if (last_ == nullptr || last_->free_space().size() < bytes || overflown_ ||
+    if (last_ == nullptr || last_->free_space().size() < bytes || overflown() ||
         pending_bytes() + bytes > watermarks().hard_limit) [[unlikely]] {
       return reserve_anew(bytes);
     }
@@ -59,6 +59,10 @@ class StreamDrain : public EventDrain {
   /// Ends the connection; what waits is dropped.
   void close(std::error_code reason) noexcept { fail(reason); }
 
+ protected:
+  /// For a protocol whose messages have a limit to keep it in, where it takes no room of its own.
+  std::uint32_t max_frame_bytes_ = UINT32_MAX;
+
  private:
   void on_removed() noexcept override;
   void fail(std::error_code error) noexcept override;
@@ -72,13 +76,14 @@ class StreamDrain : public EventDrain {
   void taken(std::size_t bytes) noexcept;
   void clear() noexcept;
 
+  Buffer* first() const noexcept { return last_ == nullptr ? nullptr : last_->next; }
+  void drop_first() noexcept;
+  Stall& stall();
+  bool lingers() const noexcept;
+
   ChannelRef channel_;
-  Buffer* first_ = nullptr;
-  Buffer* last_ = nullptr;
-  std::unique_ptr<Stall> stall_;  // only if the peer has ever been slow
-  SourceId linger_ = kNoSource;   // what reads while it lingers
-  bool overflown_ = false;
-  bool socket_ = true;  // until it says that it is none
+  Buffer* last_ = nullptr;        // its next is the first
+  std::unique_ptr<Stall> stall_;  // only if the peer has ever been slow, or is waited for at the end
 };
 
 }  // namespace snowfox

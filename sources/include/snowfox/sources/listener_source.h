@@ -43,7 +43,7 @@ class ListenerSource final : public EventSource {
   struct Handover {
     Descriptor descriptor;
     Address address;
-    std::shared_ptr<ConnectionCount> connections;
+    ConnectionCountRef connections;
     bool remove_file = true;  ///< with the listener; false if the file of the Unix socket is somebody else's
   };
   /// Gives the listening descriptor up, without closing it: whoever connects meanwhile waits in its backlog. This
@@ -82,7 +82,7 @@ class ListenerSource final : public EventSource {
   Address address_;
   ListenerOptions options_;
   std::shared_ptr<const OnConnection> on_connection_;  // also the event's under way: its handler may destroy us
-  std::shared_ptr<ConnectionCount> count_;
+  ConnectionCountRef count_;
   ChannelRef channel_;
   std::unique_ptr<Retry> retry_;
   std::uint64_t accepted_ = 0;

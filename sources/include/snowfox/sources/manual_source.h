@@ -61,6 +61,7 @@ class ManualSource final : public EventSource {
   const std::size_t limit_;
   EventQueue own_;
 
+  SourceBell bell_{*this};
   std::mutex mutex_;
   EventQueue remote_;  // guarded by mutex_
 };

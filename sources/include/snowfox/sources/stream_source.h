@@ -41,7 +41,7 @@ class StreamSource : public EventSource {
   /// Ends the connection as if `reason` had happened to it; what its drain still has is dropped unless `reason` is
   /// Errc::EndOfStream: then the peer gets it, whatever it goes on sending (see StreamDrain). Nothing more is parsed.
   void close(std::error_code reason) noexcept;
-  bool open() const noexcept { return !reason_; }
+  bool open() const noexcept { return !over_; }
 
   /// Takes `bytes` as if they had been received: for tests, and for protocols inside others.
   void feed(std::span<const std::byte> bytes);
@@ -57,6 +57,8 @@ class StreamSource : public EventSource {
   StreamSource(LoopManager& loop, ChannelRef channel, const StreamOptions* options = nullptr);
 
   const ChannelRef& channel() const noexcept { return channel_; }
+  /// Must be open.
+  const StreamOptions& options() const noexcept { return timed_ ? timed_options() : *options_; }
 
   /// What parse_all() does, for a protocol that needs no object for each of its events: `next(ReceiveBuffer&)` does as
   /// parse_frame(), but gives a pointer to an event that stays where it is; null if there is no whole frame yet.
@@ -65,7 +67,7 @@ class StreamSource : public EventSource {
     while (Event* event = next_event<Event*>(next)) {
       if (!sink.handle(*event)) return;
     }
-    if (!reason_) return;
+    if (!over_) return;
     if (const EventRef last = finish()) static_cast<void>(sink.handle(*last));
   }
 
@@ -87,15 +89,15 @@ class StreamSource : public EventSource {
   /// nothing or the connection is over.
   template <typename EventPointer, typename ParseFrame>
   EventPointer next_event(ParseFrame&& parse_frame) {
-    while (!reason_) {
+    while (!over_) {
       try {
         if (unparsed_) {
-          const std::size_t before = silence_ ? buffer_.data().size() : 0;
+          const std::size_t before = timed_ ? buffer_.data().size() : 0;
           EventPointer event = parse_frame(buffer_);
-          if (silence_) parsed(before);
+          if (timed_) parsed(before);
           unparsed_ = event != nullptr && !buffer_.empty();
           if (event != nullptr) return event;
-          if (reason_) break;
+          if (over_) break;
         }
         if (!readable_) {
           await_rest();
@@ -113,9 +115,11 @@ class StreamSource : public EventSource {
   }
 
   struct Silence;
-  struct EndSilence {
-    void operator()(Silence* silence) const noexcept;
-  };
+  Silence* silence() noexcept { return timed_ ? silence_ : nullptr; }
+  Silence& begin_timing();
+  void end_timing() noexcept;
+  const StreamOptions& timed_options() const noexcept;
+  std::error_code reason() const noexcept { return {reason_value_, *reason_category_}; }
   void read();
   void parsed(std::size_t before) noexcept;
   void refuse(const std::system_error& nonsense) noexcept;
@@ -124,17 +128,22 @@ class StreamSource : public EventSource {
   EventRef finish();
   void leave() noexcept;
 
+  bool over_ : 1 = false;
+  bool timed_ : 1 = false;  // a timeout is running, or was
+  bool readable_ : 1 = false;
+  bool unparsed_ : 1 = false;  // the buffer may hold a whole frame
+  bool finished_ : 1 = false;
+  bool reason_logged_ : 1 = false;
+  int reason_value_ = 0;
   ChannelRef channel_;
   ReceiveBuffer buffer_;
-  const StreamOptions* options_;
-  std::unique_ptr<Silence, EndSilence> silence_;  // only if a timeout is running, or was
+  // A connection is idle nearly always: what it needs at one time only shares a place.
+  union {
+    const StreamOptions* options_;                // neither of those below
+    Silence* silence_;                            // timed_: owned, it knows the options
+    const std::error_category* reason_category_;  // over_: with reason_value_, why
+  };
   std::uint64_t received_bytes_ = 0;
-  std::error_code reason_;  // set: it is over
-  bool readable_ = false;
-  bool unparsed_ = false;  // the buffer may hold a whole frame
-  bool socket_ = true;     // until it says that it is none
-  bool finished_ = false;
-  bool reason_logged_ = false;
 };
 
 }  // namespace snowfox

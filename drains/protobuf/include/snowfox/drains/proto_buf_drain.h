@@ -66,8 +66,6 @@ class ProtoBufDrain final : public StreamDrain {
   /// So many bytes with the length, 0 if the drain takes none.
   std::size_t enqueue_message(const google::protobuf::MessageLite& message);
   void tell_step(std::string_view correlation_id, std::size_t bytes) noexcept;
-
-  std::size_t max_frame_bytes_;
 };
 
 }  // namespace snowfox

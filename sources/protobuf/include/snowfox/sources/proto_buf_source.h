@@ -36,16 +36,16 @@ struct ProtoBufOptions : StreamOptions {
 class FramedSource : public StreamSource {
  protected:
   FramedSource(LoopManager& loop, ChannelRef channel, const ProtoBufOptions& options)
-      : StreamSource(loop, std::move(channel), &options), options_(options) {}
+      : StreamSource(loop, std::move(channel), &options) {}
 
   /// What is in the frame that `received` begins with; data() is null if not all of it is there. Throws ProtocolError
-  /// if it is longer than allowed. To be given to end_frame().
-  std::span<const std::byte> whole_frame(ReceiveBuffer& received) const {
+  /// if it is longer than `max_frame_bytes`. To be given to end_frame().
+  static std::span<const std::byte> whole_frame(ReceiveBuffer& received, std::size_t max_frame_bytes) {
     const std::span<const std::byte> bytes = received.data();
     if (bytes.size() < kHeader) return {};
     std::uint32_t size = 0;
     for (std::size_t i = 0; i < kHeader; ++i) size = size << 8 | std::to_integer<std::uint32_t>(bytes[i]);
-    if (size > options_.max_frame_bytes) too_large(size);
+    if (size > max_frame_bytes) too_large(size, max_frame_bytes);
     if (size <= bytes.size() - kHeader) return bytes.subspan(kHeader, size);
     received.need(kHeader + std::size_t{size});
     return {};
@@ -58,9 +58,7 @@ class FramedSource : public StreamSource {
  private:
   static constexpr std::size_t kHeader = ProtoBufDrain::kHeaderBytes;
 
-  [[noreturn]] void too_large(std::size_t bytes) const;
-
-  const ProtoBufOptions& options_;
+  [[noreturn]] static void too_large(std::size_t bytes, std::size_t most);
 };
 
 /// Reads `bytes` into `message`. Throws ProtocolError if they are no such message.
@@ -277,7 +275,7 @@ class ProtoBufSource final : public FramedSource {
 
  private:
   EventRef parse_frame(ReceiveBuffer& received) override {
-    if (whole_frame(received).data() == nullptr) return nullptr;
+    if (whole_frame(received, protocol_.options.max_frame_bytes).data() == nullptr) return nullptr;
     auto event = std::make_unique<MessageEvent<Message>>(protocol_, drain_, id());
     return next_message(received, *event) ? std::move(event) : nullptr;
   }
@@ -285,7 +283,7 @@ class ProtoBufSource final : public FramedSource {
   /// False if no whole frame is left. Those that are refused are consumed on the way.
   bool next_message(ReceiveBuffer& received, MessageEvent<Message>& event) {
     for (;;) {
-      const std::span<const std::byte> frame = whole_frame(received);
+      const std::span<const std::byte> frame = whole_frame(received, protocol_.options.max_frame_bytes);
       if (frame.data() == nullptr) return false;
       event.read(frame, received);
       const bool known = identify(event);
