@@ -90,22 +90,6 @@ TEST_F(NodeTest, EndsAtOnceWhenItIsInterruptedAgain) {
   expect_nothing_left();
 }
 
-TEST_F(NodeTest, EndsWithAnErrorWhenTheManagerDies) {
-  start();
-  ::kill(manager(), SIGKILL);
-  EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(says("snow-fox-manager ended without being asked to: killed by SIGKILL"));
-  expect_nothing_left();
-}
-
-TEST_F(NodeTest, EndsWithAnErrorWhenTheSpawnerDies) {
-  start();
-  ::kill(spawner(), SIGKILL);
-  EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(says("snow-fox-spawner ended without being asked to: killed by SIGKILL"));
-  expect_nothing_left();
-}
-
 // Goal: what a killed daemon leaves behind keeps nobody from starting the next at once.
 TEST_F(NodeTest, EndsWithoutItsDaemonAndCanBeStartedAgainAtOnce) {
   start();

@@ -11,6 +11,7 @@
 #include <snowfox/promises/task.h>
 #include <snowfox/sources/listener_source.h>
 
+#include "common/backoff.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
 #include "daemon/child.h"
@@ -31,7 +32,8 @@ struct DaemonOptions {
 };
 
 /// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite
-/// order.
+/// order. One that ends without having been asked to is started again, after a while that grows each time; only one
+/// that cannot be started several times running, or at the very beginning, ends the node.
 class Daemon {
  public:
   /// Settled when the node has ended: with the exit code.
@@ -57,10 +59,18 @@ class Daemon {
   template <typename Message>
   Task<> stop(Child<Message>& child, TimePoint deadline);
   template <typename Message>
-  Promise<void> start(Child<Message>& child, const ListeningSocket& listener, bool is_manager);
+  Task<> await_end(Child<Message>& child, Duration patience);
+  template <typename Message>
+  Task<> keep(Child<Message>& child, const ListeningSocket& listener, daemon_manager::ChildHistory& history);
+  template <typename Message>
+  Task<> start_again(Child<Message>& child, const ListeningSocket& listener, Backoff& backoff);
+  template <typename Message>
+  Promise<void> start(Child<Message>& child, const ListeningSocket& listener);
   Promise<void> wait(Promise<void> what);
   void interrupt(std::exception_ptr reason);
   void connected(const ChannelRef& channel);
+  void tell_spawner();
+  void tell_manager();
 
   LoopManager& loop_;
   RunDirectory directory_;
@@ -72,6 +82,7 @@ class Daemon {
   ListenerSource listener_;
   Child<daemon_spawner::Message> spawner_;
   Child<daemon_manager::Message> manager_;
+  daemon_manager::Supervision history_;
   std::exception_ptr interruption_;  // why it ends, once it does
   Resolver<void> interrupted_;
 };

@@ -51,6 +51,7 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
       request.answer(error ? make_refusal<Message>(id, *error) : make_ack<Message>(id));
       return;
     }
+    case daemon_manager::SUPERVISION: return handlers_.on_supervision(request.message().supervision());
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
 }

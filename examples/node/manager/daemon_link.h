@@ -22,6 +22,7 @@ class DaemonLink {
     std::function<void()> on_shutdown;
     /// The Error if the configuration is refused.
     std::function<std::optional<Error>(const CorrelationId&)> on_reload;
+    std::function<void(const daemon_manager::Supervision&)> on_supervision;
     std::function<void()> on_gone;
   };
 

@@ -69,6 +69,7 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
       spawner_(loop),
       daemon_(loop, {.on_shutdown = [this] { end(); },
                      .on_reload = [this](const CorrelationId& id) { return reload(id); },
+                     .on_supervision = [this](const auto& supervision) { supervision_ = supervision; },
                      .on_gone =
                          [this] {
                            loop_.log().warning(kComponent, "the daemon is gone: ending");
@@ -244,6 +245,12 @@ void Manager::describe(public_api::Details& details) {
 
   spawner_.describe(*details.mutable_spawner());
   daemon_.describe(*details.mutable_daemon());
+  const auto add_history = [](public_api::Link& link, const daemon_manager::ChildHistory& history) {
+    link.set_restarts(history.restarts());
+    link.set_last_end(history.last_end());
+  };
+  add_history(*details.mutable_spawner(), supervision_.spawner());
+  add_history(*details.mutable_daemon(), supervision_.manager());
 
   auto& loop = *details.mutable_loop();
   const LoopCounters& counters = loop_.counters();

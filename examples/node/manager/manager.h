@@ -76,6 +76,7 @@ class Manager final : public NodeRequests {
   std::string refused_;  // why the configuration read last is not in force; empty if it is
   std::uint32_t reloads_ = 0;
   std::uint32_t failed_reloads_ = 0;
+  daemon_manager::Supervision supervision_;
   Status told_;  // what the log was told of the overall status
 };
 

@@ -1,11 +1,26 @@
 #include "manager/spawner_link.h"
 
+#include <algorithm>
 #include <chrono>
+#include <stdexcept>
+#include <string_view>
 #include <utility>
 
+#include <snowfox/core/error.h>
+#include <snowfox/promises/sleep.h>
+
+#include "common/child_process.h"
 #include "common/connect.h"
 
 namespace snowfox::node {
+namespace {
+
+constexpr std::string_view kComponent = "spawner-link";
+constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
+constexpr Duration kFirstWait = std::chrono::milliseconds(50);
+constexpr Duration kLongestWait = std::chrono::seconds(1);
+
+}  // namespace
 
 SpawnerLink::SpawnerLink(LoopManager& loop)
     : loop_(loop),
@@ -15,14 +30,40 @@ SpawnerLink::SpawnerLink(LoopManager& loop)
             request.answer(make_refusal<Message>(request.correlation_id(), not_a_request(request.message())));
           },
           [this](std::error_code reason) {
-            loop_.log().error("spawner-link", "the spawner is gone", {{"reason", reason.message()}});
+            loop_.log().error(kComponent, "the spawner is gone", {{"reason", reason.message()}});
+            if (directory_ && !std::exchange(connecting_, true)) connect_again(kFirstWait);
           }) {}
 
 Promise<void> SpawnerLink::connect(const RunDirectory& directory, Duration timeout) {
+  return open(directory, timeout).then([this, directory] { directory_ = directory; });
+}
+
+Promise<void> SpawnerLink::open(const RunDirectory& directory, Duration timeout) {
   return node::connect(loop_, directory.spawner_socket(), timeout).then([this, timeout](const ChannelRef& channel) {
+    link_.close();
     link_.open(channel);
+    // The daemon has made the socket that the spawner listens at.
+    if (!link_.credentials() || link_.credentials()->pid != daemon_pid(loop_)) {
+      link_.close();
+      throw std::runtime_error("the spawner's socket is not the daemon's");
+    }
     return look(loop_.ids().next(), timeout);
   });
+}
+
+void SpawnerLink::connect_again(Duration wait) {
+  sleep(loop_, wait)
+      .then([this] { return open(*directory_, kAnswerTimeout); })
+      .then([this] {
+        connecting_ = false;
+        loop_.log().info(kComponent, "connected to the spawner again");
+      })
+      .otherwise([this, wait](const std::exception_ptr& error) {
+        loop_.log().warning(kComponent, "the spawner cannot be reached", {{"reason", snowfox::describe(error)}});
+        link_.close();
+        connect_again(std::min(wait * 2, kLongestWait));
+      })
+      .detach();
 }
 
 Promise<void> SpawnerLink::look(const CorrelationId& id, Duration timeout) {
@@ -48,7 +89,8 @@ void SpawnerLink::remember(const manager_spawner::SpawnerInfoResponse& info, Dur
 }
 
 Status SpawnerLink::status() const {
-  if (!link_.is_open()) return make_status(Status::Red, "the spawner is gone");
+  // The daemon starts it again, or ends the node.
+  if (!link_.is_open()) return make_status(Status::Yellow, "the spawner is gone, and is being started again");
   if (late_) return make_status(Status::Yellow, "the spawner does not answer");
   return make_status(Status::Green, "connected");
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
 
@@ -18,7 +20,7 @@ class SpawnerLink {
 
   explicit SpawnerLink(LoopManager& loop);
 
-  /// Settled when the spawner has answered.
+  /// Settled when the spawner has answered. From then on the connection is made again whenever it is lost.
   Promise<void> connect(const RunDirectory& directory, Duration timeout);
   DrainId drain_id() const noexcept { return link_.drain_id(); }
   /// Asks how the spawner is and remembers that. Rejected if it does not answer.
@@ -29,12 +31,16 @@ class SpawnerLink {
   const PromiseKeeper& keeper() const noexcept { return link_.keeper(); }
 
  private:
+  Promise<void> open(const RunDirectory& directory, Duration timeout);
+  void connect_again(Duration wait);
   void remember(const manager_spawner::SpawnerInfoResponse& info, Duration round_trip);
 
   LoopManager& loop_;
   Link<Message> link_;
-  public_api::Link last_;  // what it said when it was asked last
-  bool late_ = false;      // it did not answer when it was asked last
+  public_api::Link last_;                  // what it said when it was asked last
+  bool late_ = false;                      // it did not answer when it was asked last
+  std::optional<RunDirectory> directory_;  // once connected
+  bool connecting_ = false;                // again
 };
 
 }  // namespace snowfox::node

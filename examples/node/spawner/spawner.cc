@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::string_view kComponent = "spawner";
 constexpr Duration kConnectTimeout = std::chrono::seconds(10);
+/// Of those who may be the manager so many are waited with until the daemon says who is.
+constexpr std::size_t kMostWaiting = 4;
 
 }  // namespace
 
@@ -31,7 +33,7 @@ Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor li
       connector_(loop, directory.daemon_socket(), kConnectTimeout,
                  [this](std::error_code error, const ChannelRef& channel) { daemon_connected(error, channel); }),
       listener_(loop, {std::move(listener), directory.spawner_socket(), nullptr, /*remove_file=*/false}, {},
-                [this](const ListenerSource::Connection& connection) { manager_connected(connection.channel); }) {}
+                [this](const ListenerSource::Connection& connection) { connected(connection.channel); }) {}
 
 void Spawner::daemon_connected(std::error_code error, const ChannelRef& channel) {
   if (error) throw AbortError("cannot reach the daemon: " + error.message());
@@ -45,27 +47,38 @@ void Spawner::daemon_connected(std::error_code error, const ChannelRef& channel)
 }
 
 void Spawner::daemon_asks(MessageEvent<daemon_spawner::Message>& request) {
-  if (request.message().code() != daemon_spawner::SHUTDOWN) {
-    request.answer(make_refusal<daemon_spawner::Message>(request.correlation_id(), not_a_request(request.message())));
-    return;
+  switch (request.message().code()) {
+    case daemon_spawner::SHUTDOWN:
+      loop_.log().info(kComponent, "ending as the daemon asks", {}, request.correlation_id());
+      loop_.stop();  // also if there is no memory to say so
+      request.answer(make_ack<daemon_spawner::Message>(request.correlation_id()));
+      return;
+    case daemon_spawner::MANAGER_IS:
+      manager_pid_ = request.message().manager_is().pid();
+      for (const ChannelRef& channel : std::exchange(waiting_, {})) connected(channel);
+      return;
+    default:
+      request.answer(make_refusal<daemon_spawner::Message>(request.correlation_id(), not_a_request(request.message())));
   }
-  loop_.log().info(kComponent, "ending as the daemon asks", {}, request.correlation_id());
-  loop_.stop();  // also if there is no memory to say so
-  request.answer(make_ack<daemon_spawner::Message>(request.correlation_id()));
 }
 
-void Spawner::manager_connected(const ChannelRef& channel) {
+void Spawner::connected(const ChannelRef& channel) {
   const auto peer = channel->io().peer_credentials(channel->fd());
-  // The daemon has two children: whoever else is one must be the manager. Its pid alone would not do, it is not known
-  // here, and a service may have any.
-  if (!peer || peer->pid == loop_.io().process_id() || loop_.io().parent_of(peer->pid) != daemon_pid(loop_)) {
-    loop_.log().warning(kComponent, "connection closed: not the manager",
-                        {{"pid", peer ? peer->pid : 0}, {"uid", peer ? peer->uid : 0}});
-    return;
+  if (peer && manager_pid_ != 0 && peer->pid == manager_pid_) return open_manager(channel);
+  // The manager may be here before the daemon's word of it. A child of the daemon's alone need not be it: the daemon
+  // may come to be the parent of others.
+  if (peer && peer->pid != loop_.io().process_id() && loop_.io().parent_of(peer->pid) == daemon_pid(loop_)) {
+    if (waiting_.size() == kMostWaiting) waiting_.erase(waiting_.begin());
+    return waiting_.push_back(channel);
   }
+  loop_.log().warning(kComponent, "connection closed: not the manager",
+                      {{"pid", peer ? peer->pid : 0}, {"uid", peer ? peer->uid : 0}});
+}
+
+void Spawner::open_manager(const ChannelRef& channel) {
   manager_.close();  // one that connects again is done with the old connection
   manager_.open(channel);
-  loop_.log().info(kComponent, "the manager has connected", {{"pid", peer->pid}});
+  loop_.log().info(kComponent, "the manager has connected", {{"pid", manager_pid_}});
 }
 
 void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {

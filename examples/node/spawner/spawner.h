@@ -1,5 +1,9 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <vector>
+
 #include <snowfox/core/clock.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/sources/connector_source.h>
@@ -23,13 +27,16 @@ class Spawner {
  private:
   void daemon_connected(std::error_code error, const ChannelRef& channel);
   void daemon_asks(MessageEvent<daemon_spawner::Message>& request);
-  void manager_connected(const ChannelRef& channel);
+  void connected(const ChannelRef& channel);
+  void open_manager(const ChannelRef& channel);
   void manager_asks(MessageEvent<manager_spawner::Message>& request);
 
   LoopManager& loop_;
   TimePoint started_;
   Link<daemon_spawner::Message> daemon_;
   Link<manager_spawner::Message> manager_;
+  pid_t manager_pid_ = 0;            // as the daemon says
+  std::vector<ChannelRef> waiting_;  // connected before the daemon had said who the manager is
   ConnectorSource connector_;
   ListenerSource listener_;
 };
