@@ -30,6 +30,9 @@ constexpr int kMostFailures = 5;
 /// Who has said that it cannot start ends within so long.
 constexpr Duration kLastWords = std::chrono::seconds(1);
 
+/// How so many orphans have ended is remembered for a spawner that is not there.
+constexpr std::size_t kMostOrphans = 1024;
+
 /// It was asked to end: no failure.
 class EndAsked : public std::exception {};
 
@@ -55,7 +58,11 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
       public_socket_(loop.io(), directory.public_socket(), 0660, std::nullopt, options_.manager.shared_group),
       listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
-      spawner_(loop, "snow-fox-spawner", [this] { tell_spawner(); }),
+      spawner_(loop, "snow-fox-spawner",
+               [this] {
+                 for (const auto& orphan : orphans_) tell_of_orphan(orphan);
+                 tell_spawner();
+               }),
       manager_(loop, "snow-fox-manager", [this] { tell_manager(); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
@@ -115,15 +122,15 @@ Task<> Daemon::keep(Child<Message>& child, const ListeningSocket& listener, daem
     const std::string how = co_await child.failure();
     history.set_last_end(how);
     tell_manager();
-    co_await start_again(child, listener, backoff);
+    co_await start_again(child, listener, backoff, how);
     history.set_restarts(history.restarts() + 1);
     tell_manager();
   }
 }
 
 template <typename Message>
-Task<> Daemon::start_again(Child<Message>& child, const ListeningSocket& listener, Backoff& backoff) {
-  std::string failure;
+Task<> Daemon::start_again(Child<Message>& child, const ListeningSocket& listener, Backoff& backoff,
+                           std::string failure) {
   for (int failures = 0; failures < kMostFailures; ++failures) {
     const Duration pause = backoff.next(child.lived());
     loop_.log().warning(kComponent, "child will be started again",
@@ -224,6 +231,27 @@ void Daemon::connected(const ChannelRef& channel) {
     loop_.log().warning(kComponent, "connection closed: not one of our children",
                         {{"pid", peer ? peer->pid : 0}, {"uid", peer ? peer->uid : 0}});
   }
+}
+
+bool Daemon::is_child(pid_t pid) const noexcept { return pid == spawner_.pid() || pid == manager_.pid(); }
+
+void Daemon::orphan_exited(const OrphanReaper::Orphan& orphan) {
+  if (!orphan.process) return;
+  if (orphans_.size() == kMostOrphans) orphans_.pop_front();
+  orphans_.push_back(orphan);
+  tell_of_orphan(orphan);
+}
+
+void Daemon::tell_of_orphan(const OrphanReaper::Orphan& orphan) {
+  using Message = daemon_spawner::Message;
+  auto message = make_message<Message>(Message::kOrphanExited, loop_.ids().next());
+  auto& exited = *message.mutable_orphan_exited();
+  exited.set_pid(orphan.process->pid);
+  exited.set_start_ticks(orphan.process->start_ticks);
+  if (orphan.exit.code) exited.set_code(*orphan.exit.code);
+  if (orphan.exit.signal) exited.set_signal(*orphan.exit.signal);
+  exited.set_core_dumped(orphan.exit.core_dumped);
+  spawner_.link().send(message);
 }
 
 // Who may give it orders.

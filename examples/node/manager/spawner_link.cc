@@ -22,17 +22,49 @@ constexpr Duration kLongestWait = std::chrono::seconds(1);
 
 }  // namespace
 
-SpawnerLink::SpawnerLink(LoopManager& loop)
+SpawnerLink::SpawnerLink(LoopManager& loop, Handlers handlers)
     : loop_(loop),
+      handlers_(std::move(handlers)),
       link_(
-          loop, "snow-fox-spawner",
-          [](MessageEvent<Message>& request) {
-            request.answer(make_refusal<Message>(request.correlation_id(), not_a_request(request.message())));
-          },
+          loop, "snow-fox-spawner", [this](MessageEvent<Message>& request) { asked(request); },
           [this](std::error_code reason) {
             loop_.log().error(kComponent, "the spawner is gone", {{"reason", reason.message()}});
+            handlers_.on_gone();
             if (directory_ && !std::exchange(connecting_, true)) connect_again(kFirstWait);
           }) {}
+
+void SpawnerLink::asked(MessageEvent<Message>& request) {
+  const CorrelationId& id = request.correlation_id();
+  if (request.message().code() != manager_spawner::PROCESS_EXITED) {
+    request.answer(make_refusal<Message>(id, not_a_request(request.message())));
+    return;
+  }
+  handlers_.on_exited(request.message().process_exited().process());
+  request.answer(make_ack<Message>(id));
+}
+
+Promise<manager_spawner::Process> SpawnerLink::start_process(manager_spawner::StartProcess request) {
+  auto message = make_message<Message>(Message::kStartProcess, {});
+  *message.mutable_start_process() = std::move(request);
+  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message& answer) {
+    return answer.start_process_response().process();
+  });
+}
+
+Promise<void> SpawnerLink::stop_process(manager_spawner::StopProcess request) {
+  if (!link_.is_open()) return rejected<void>(loop_, std::make_error_code(std::errc::not_connected));
+  auto message = make_message<Message>(Message::kStopProcess, {});
+  *message.mutable_stop_process() = std::move(request);
+  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message&) {});
+}
+
+Promise<manager_spawner::ProcessListResponse> SpawnerLink::list(Duration timeout) {
+  auto message = make_message<Message>(Message::kProcessListRequest, {});
+  message.mutable_process_list_request();
+  return link_.ask(std::move(message), {.deadline = timeout}).then([](const Message& answer) {
+    return answer.process_list_response();
+  });
+}
 
 Promise<void> SpawnerLink::connect(const RunDirectory& directory, Duration timeout) {
   return open(directory, timeout).then([this, directory] { directory_ = directory; });
@@ -57,6 +89,7 @@ void SpawnerLink::connect_again(Duration wait) {
       .then([this] {
         connecting_ = false;
         loop_.log().info(kComponent, "connected to the spawner again");
+        handlers_.on_back();
       })
       .otherwise([this, wait](const std::exception_ptr& error) {
         loop_.log().warning(kComponent, "the spawner cannot be reached", {{"reason", snowfox::describe(error)}});
