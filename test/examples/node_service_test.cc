@@ -252,6 +252,32 @@ TEST_F(NodeServiceAsRootTest, RunsThemAsTheUserAskedForWithoutAnyPrivilege) {
   stop();
 }
 
+TEST_F(NodeServiceAsRootTest, KeepsNoMorePrivilegesThanItNeeds) {
+  start({"--user", "nobody"});
+  const std::string of_spawner = read_file("/proc/" + std::to_string(spawner()) + "/status");
+  for (const std::string set : {"CapPrm", "CapEff"}) {
+    const std::size_t at = of_spawner.find(set + ":\t");
+    ASSERT_NE(at, std::string::npos);
+    // DAC_READ_SEARCH, KILL, SETGID and SETUID, as far as they are there.
+    EXPECT_EQ(std::stoull(of_spawner.substr(at + set.size() + 2), nullptr, 16) & ~0xe4ULL, 0) << set;
+  }
+  EXPECT_THAT(of_spawner, HasSubstr("CapInh:\t0000000000000000"));
+  EXPECT_THAT(read_file("/proc/" + std::to_string(manager()) + "/status"), HasSubstr("NoNewPrivs:\t1"));
+  const auto owner_and_mode = [&](const std::string& name) {
+    struct stat status {};
+    EXPECT_EQ(stat((run_directory() + name).c_str(), &status), 0) << name;
+    return std::pair(status.st_uid, status.st_mode & 07777);
+  };
+  const uid_t nobody = getpwnam("nobody")->pw_uid;
+  EXPECT_EQ(owner_and_mode(""), std::pair(0U, 0750U));
+  EXPECT_EQ(owner_and_mode("/spawner"), std::pair(0U, 0700U));
+  EXPECT_EQ(owner_and_mode("/manager"), std::pair(nobody, 02750U));
+  EXPECT_EQ(owner_and_mode("/daemon.sock"), std::pair(nobody, 0600U));
+  EXPECT_EQ(owner_and_mode("/spawner.sock"), std::pair(nobody, 0600U));
+  EXPECT_EQ(owner_and_mode("/public.sock"), std::pair(0U, 0660U));
+  stop();
+}
+
 // --- what they say ---
 
 TEST_F(NodeServiceTest, WritesWhatTheySayToTheLog) {

@@ -25,8 +25,10 @@ constexpr int kProcessesShare = 80;
 
 }  // namespace
 
-Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener)
+Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
+                 std::function<void()> on_connected)
     : loop_(loop),
+      on_connected_(std::move(on_connected)),
       started_(loop.now()),
       daemon_(
           loop, "snow-fox-daemon", [this](auto& request) { daemon_asks(request); },
@@ -47,6 +49,11 @@ Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor li
 
 void Spawner::daemon_connected(std::error_code error, const ChannelRef& channel) {
   if (error) throw AbortError("cannot reach the daemon: " + error.message());
+  try {
+    if (on_connected_) on_connected_();
+  } catch (const std::exception& failure) {
+    throw AbortError(failure.what());
+  }
   daemon_.open(channel);
   if (!daemon_.credentials() || daemon_.credentials()->pid != daemon_pid(loop_)) {
     throw AbortError("who listens for children is not the parent process");

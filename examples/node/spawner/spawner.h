@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <vector>
 
 #include <snowfox/core/clock.h>
@@ -26,8 +27,10 @@ namespace snowfox::node {
 class Spawner {
  public:
   /// Connects to the daemon, who must be the parent process, and takes connections from `listener`, a socket that
-  /// listens where the manager connects to. `loop` must outlive the spawner.
-  Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener);
+  /// listens where the manager connects to. `on_connected` is called when the connection to the daemon stands and
+  /// nothing has been read yet; what it throws ends the spawner. `loop` must outlive the spawner.
+  Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
+          std::function<void()> on_connected = {});
 
  private:
   struct Ending final : Timer {
@@ -46,6 +49,7 @@ class Spawner {
   void tell_exit(const manager_spawner::Process& process);
 
   LoopManager& loop_;
+  std::function<void()> on_connected_;
   TimePoint started_;
   Link<daemon_spawner::Message> daemon_;
   Link<manager_spawner::Message> manager_;
