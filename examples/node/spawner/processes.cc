@@ -73,10 +73,10 @@ void Processes::Judgement::expire() noexcept {
   for (const auto& [service, entry] : processes.entries_) {
     if (entry.vanished) unknown.emplace_back(service, entry.process.pid());
   }
-  for (const auto& [service, pid] : unknown) {
+  for (const auto& process : unknown) {
     ProcessExit exit;
-    exit.pid = pid;
-    log_if_possible([&] { processes.ended(service, exit); });
+    exit.pid = process.second;
+    log_if_possible([&] { processes.ended(process.first, exit); });
   }
 }
 
