@@ -44,7 +44,11 @@ title() { printf '\n== %s\n' "$*"; }
 client() {
   local shown=() argument
   for argument in "$@"; do
-    if [[ $argument == *[[:space:]\(\;]* ]]; then argument="'$argument'"; fi
+    if [[ $argument == *\'* ]]; then
+      argument="\"$argument\""
+    elif [[ $argument == *[[:space:]\(\;]* ]]; then
+      argument="'$argument'"
+    fi
     shown+=("$argument")
   done
   echo "\$ snow-fox-client ${shown[*]}"
@@ -153,6 +157,45 @@ others=
 cat "$place/others"
 client --eval 'node.status()'
 expect 0 'Green' "$answer"
+
+# runs: whether the service does; $pid is its process then.
+runs() {
+  [[ $("$programs/snow-fox-client" --socket "$socket" --json --eval "service.status('web')" 2>/dev/null) \
+    =~ \"state\":\"Running\".*\"pid\":([1-9][0-9]*) ]] && pid=${BASH_REMATCH[1]}
+}
+runs_anew() { runs && [[ $pid != "$former" ]]; }
+two_children() { mapfile -t parts < <(children) && ((${#parts[@]} == 2)); }
+recovered() { two_children && runs && [[ $("$programs/snow-fox-client" --socket "$socket" --eval 'node.status()') == *Green* ]]; }
+
+title 'A service runs, is killed, and runs again'
+write_configuration 'node:' '  name: demo' 'services:' '  - id: web' '    command: [sleep, "1000"]' '    backoff: 100ms'
+sed 's/^/    /' "$configuration"
+client --eval 'node.reload()'
+expect 0 'reloaded' "$answer"
+within 10 runs || fail 'the service does not run'
+client --eval "service.status('web')"
+expect 0 'Running' "$answer"
+former=$pid
+echo "\$ kill -KILL $former"
+kill -KILL "$former"
+within 10 runs_anew || fail 'the service was not started again'
+client --eval "service.status('web')"
+expect 0 'restarts: 1' "$answer"
+
+title "The manager dies, and the spawner: the service notices nothing"
+former=$pid
+two_children
+for part in "${parts[@]}"; do
+  echo "\$ kill -KILL $part    # $(<"/proc/$part/comm")"
+  kill -KILL "$part"
+  within 30 recovered || fail 'the node does not recover'
+done
+client --eval "service.status('web')"
+expect 0 'Running' "$answer"
+[[ $pid == "$former" ]] || fail "expected the process $former, it is $pid"
+client --eval 'node.status()'
+expect 0 'Green' "$answer"
+parts+=("$pid")
 
 title 'It ends in order'
 echo '$ kill -TERM the daemon'

@@ -502,6 +502,7 @@ LaunchedProcess Kernel::launch(const ProcessOptions& options) {
   Process& child = process_.world.start(process_.machine, file.substr(file.rfind('/') + 1), program->second, {},
                                         process_.pid, options.arguments, std::move(inherited));
   launched.pid = child.pid();
+  if (options.before_execution) options.before_execution(launched.pid);
   launched.pidfd = Descriptor(*this, open(std::make_shared<ProcessHandle>(process_.world, launched.pid)));
   return launched;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +106,9 @@ void check(const ProcessOptions& options) {
   if (std::any_of(arguments.begin(), arguments.end(), has_nul) || has_nul(options.program) ||
       has_nul(options.working_directory)) {
     throw std::invalid_argument("a NUL in the arguments of " + arguments[0]);
+  }
+  if (options.end_group && options.process_group == ProcessGroup::Same) {
+    throw std::invalid_argument(arguments[0] + " has no process group of its own that could end with it");
   }
   if (options.user && !options.group) {
     throw std::invalid_argument("a user without a group for " + arguments[0] + ": it would keep its parent's");
@@ -220,6 +224,37 @@ void wait_for(pid_t pid) noexcept {
   }
 }
 
+/// Where a child waits until its parent has written down that it exists.
+struct Gate {
+  Descriptor childs;  ///< ends when the parent dies
+  Descriptor parents;
+};
+
+Gate make_gate(const ProcessOptions& options, int lowest) {
+  if (!options.before_execution) return {};
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail(options, "make a socket pair", errno);
+  const Descriptor childs(Io::system(), ends[0]);
+  Gate gate{{}, Descriptor(Io::system(), ends[1])};
+  gate.childs = copy_above(childs.get(), lowest, options);
+  return gate;
+}
+
+/// Lets the child go on; if it may not, it is gone.
+void open_gate(Gate& gate, pid_t pid, const ProcessOptions& options) {
+  if (!options.before_execution) return;
+  gate.childs.reset();
+  try {
+    options.before_execution(pid);
+  } catch (...) {
+    gate.parents.reset();
+    wait_for(pid);
+    throw;
+  }
+  // A child that has died meanwhile is none to complain of here.
+  [[maybe_unused]] const ssize_t sent = send(gate.parents.get(), "", 1, MSG_NOSIGNAL);
+}
+
 LaunchedProcess launch_child(const ProcessOptions& options);
 
 class SystemChildIo final : public ChildIo {
@@ -298,6 +333,9 @@ LaunchedProcess launch_child(const ProcessOptions& options) {
   Descriptor failure_writer = copy_above(failures.writer.get(), above, options);
   failures.writer.reset();
   kept.push_back(failure_writer.get());
+  Gate gate = make_gate(options, above);
+  if (gate.childs) kept.push_back(gate.childs.get());
+  std::sort(kept.begin(), kept.end());
 
   const bool root_changes_identity = geteuid() == 0 && (options.user || options.group);
   const ChildPlan plan{
@@ -311,6 +349,7 @@ LaunchedProcess launch_child(const ProcessOptions& options) {
       .descriptor_limit = descriptor_limit(),
       .set_groups = options.groups || root_changes_identity,
       .groups = options.groups.value_or(std::vector<gid_t>()),
+      .gate = gate.childs.get(),
   };
   launched.pid = fork_child(plan, failure_writer.get());
   copies.clear();
@@ -324,6 +363,8 @@ LaunchedProcess launch_child(const ProcessOptions& options) {
     wait_for(launched.pid);
     fail(options, error == ENOSYS ? "pidfd_open (needs Linux 5.4)" : "pidfd_open", error);
   }
+
+  open_gate(gate, launched.pid, options);
 
   // The pipe closes without a word when the program is executed.
   ChildFailure failure{};

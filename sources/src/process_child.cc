@@ -55,6 +55,15 @@ void reset_signals() noexcept {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
+// The parent has written down that this child exists, or it never comes to be.
+void wait_at_gate(int gate) noexcept {
+  char go = 0;
+  ssize_t count = 0;
+  while ((count = read(gate, &go, 1)) < 0 && errno == EINTR) {
+  }
+  if (count != 1) _exit(127);
+}
+
 // As a shell does: a file that may not be executed is passed over, but said if no other is found.
 int execute(const ChildPlan& plan) noexcept {
   const bool one_file = plan.candidates.size() == 2;  // with the null
@@ -82,6 +91,7 @@ ChildFailure run_child(const ChildPlan& plan) noexcept {
     if (dup2(from, to) < 0) return {Step::Descriptors, errno};
   }
   for (const auto& [first, last] : plan.gaps) close_range_or_each(first, last, plan.descriptor_limit);
+  if (plan.gate >= 0) wait_at_gate(plan.gate);
 
   if (const ChildFailure failure = become(plan); failure.error != 0) return failure;
   if (options.parent_death_signal != 0) {  // only now: a change of user cancels it

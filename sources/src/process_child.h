@@ -38,6 +38,7 @@ struct ChildPlan {
   unsigned descriptor_limit;                        ///< no descriptor is above, where close_range() does not exist
   bool set_groups;
   std::vector<gid_t> groups;
+  int gate;  ///< a byte read from it: go on; its end: do not. -1: nobody is waited for
 };
 
 /// What the child does after the fork, with all signals blocked. Returns only if it fails.

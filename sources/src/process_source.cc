@@ -28,7 +28,8 @@ ProcessSource::ProcessSource(LoopManager& loop, const ProcessOptions& options, H
       handler_(std::make_shared<const Handler>(std::move(on_exit))),
       program_(program_of(options)),
       own_group_(options.process_group != ProcessGroup::Same),
-      leave_running_(options.leave_running) {
+      leave_running_(options.leave_running),
+      end_group_(options.end_group) {
   LaunchedProcess launched = children_.launch(options);
   pid_ = launched.pid;
   input_ = std::move(launched.input);
@@ -80,6 +81,8 @@ bool ProcessSource::signal_group(int signal) {
 EventRef ProcessSource::parse() {
   // First, for how a child has ended can be learnt but once.
   auto event = std::make_unique<ProcessExited>(handler_, ProcessExit{});
+  // As long as the child is not reaped, its number is its group's and nobody else's.
+  if (end_group_ && children_.ended(pidfd(), 0)) children_.signal_group(pid_, SIGKILL);
   const auto exit = children_.reap(pidfd(), pid_);
   if (!exit) return nullptr;
   event->exit_ = *exit;

@@ -75,8 +75,9 @@ EventRef SignalSource::parse() {
   }
   event->signal_ = static_cast<int>(info.ssi_signo);
   log_if_possible([&] {
-    loop().log().info(
-        "signal", "signal received",
+    // That a child has ended is nothing that anybody has asked for.
+    loop().log().write(
+        event->signal_ == SIGCHLD ? LogLevel::Debug : LogLevel::Info, "signal", "signal received",
         {{"signal", signal_name(event->signal_)}, {"sender_pid", info.ssi_pid}, {"sender_uid", info.ssi_uid}});
   });
   return event;

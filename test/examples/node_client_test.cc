@@ -332,14 +332,15 @@ TEST_F(NodeClientTest, TellsAScriptsMistakeWithItsLineAndWhatIsUnderstood) {
                                                         {"\n\n(", "line 3: '('"},
                                                         {"reload \u00e9", "line 1: '\u00e9'"},
                                                         {"status()", "line 1: 'status('"},
-                                                        {"service.start('web')", "line 1: 'service.start'"}}) {
+                                                        {"service.begin('web')", "line 1: 'service.begin'"}}) {
     const Finished failed = client({"--eval", code});
     EXPECT_EQ(failed.exit_code, 2);
     EXPECT_EQ(failed.output, "") << "a script with a mistake must not be begun";
     EXPECT_THAT(failed.error, StartsWith("snow-fox-client: " + expected));
     EXPECT_THAT(
         failed.error,
-        HasSubstr("node.status(true), node.reload(), node.waits(), node.trace('ID'), client.version(), client.exit()"));
+        AllOf(HasSubstr("node.status(true), node.reload(), node.waits(), node.trace('ID'), service.start('ID'), "),
+              HasSubstr("service.list(), service.list('ID'), client.version(), client.exit()")));
     EXPECT_EQ(lines(failed.error), 1);
   }
   write_file(path("script"), "status\nbogus()\nreload\n");
@@ -405,7 +406,8 @@ TEST_F(NodeClientTest, RejectsAllThatIsPendingWhenTheConnectionIsLost) {
   EXPECT_THAT(asking.error(), HasSubstr("without an answer: 2"));
   EXPECT_EQ(lines(asking.error()), 1) << asking.error();
   ::kill(spawner(), SIGCONT);
-  EXPECT_EQ(daemon_->wait(), 1);
+  EXPECT_TRUE(eventually([&] { return client({"--eval", "status"}).output.find("Green") != std::string::npos; }));
+  stop();
 }
 
 // Goal: a request that hangs is found among all that wait, and one can see how far it came and who keeps it waiting.

@@ -164,6 +164,7 @@ class Program {
   void close_input() { input_.reset(); }
   std::string output() const { return read_file(setup_.output); }
   std::string error() const { return read_file(setup_.error); }
+  const std::string& log_file() const { return setup_.error; }
 
   /// Waits for the end. The exit code; 128 + the signal, if one ended it; -1 if it did not end in time.
   int wait(std::chrono::milliseconds patience = kPatience) {
@@ -363,6 +364,26 @@ class NodeTest : public testing::Test {
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(asked.output, &info).ok()) << asked.output;
     return info;
   }
+  /// All services, or one, as a script would see them.
+  std::vector<public_api::Service> services(const std::string& id = {}) {
+    const Finished asked = client({"--json", "--eval", "service.list(" + (id.empty() ? id : "'" + id + "'") + ")"});
+    EXPECT_EQ(asked.exit_code, 0) << asked.error;
+    public_api::ServiceListResponse list;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(asked.output, &list).ok()) << asked.output;
+    return {list.services().begin(), list.services().end()};
+  }
+  public_api::Service service(const std::string& id) {
+    const auto all = services(id);
+    return all.empty() ? public_api::Service() : all.front();
+  }
+  /// Waits until the service is in this state.
+  public_api::Service service_in(const std::string& id, public_api::Service::State state) {
+    public_api::Service found;
+    EXPECT_TRUE(eventually([&] { return (found = service(id)).state() == state; }))
+        << id << " is " << public_api::Service::State_Name(found.state());
+    return found;
+  }
+  Finished ask(const std::string& code) { return client({"--eval", code}); }
   /// Sends HUP and waits until the configuration that was written is in force.
   void reload_by_signal(const std::string& text) {
     const auto before = status().configuration().effective_version();

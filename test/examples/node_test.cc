@@ -90,22 +90,6 @@ TEST_F(NodeTest, EndsAtOnceWhenItIsInterruptedAgain) {
   expect_nothing_left();
 }
 
-TEST_F(NodeTest, EndsWithAnErrorWhenTheManagerDies) {
-  start();
-  ::kill(manager(), SIGKILL);
-  EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(says("snow-fox-manager ended without being asked to: killed by SIGKILL"));
-  expect_nothing_left();
-}
-
-TEST_F(NodeTest, EndsWithAnErrorWhenTheSpawnerDies) {
-  start();
-  ::kill(spawner(), SIGKILL);
-  EXPECT_EQ(daemon_->wait(), 1);
-  EXPECT_TRUE(says("snow-fox-spawner ended without being asked to: killed by SIGKILL"));
-  expect_nothing_left();
-}
-
 // Goal: what a killed daemon leaves behind keeps nobody from starting the next at once.
 TEST_F(NodeTest, EndsWithoutItsDaemonAndCanBeStartedAgainAtOnce) {
   start();
@@ -232,6 +216,16 @@ INSTANTIATE_TEST_SUITE_P(
         BadStart{"DuplicateService",
                  "services:\n- {id: web, command: a}\n- {id: web, command: b}\n",
                  {":2:1: services: the id 'web' is given twice, again in line 3"}},
+        BadStart{"BadServiceId", "services:\n- {id: ../x, command: a}\n", {":2:8: services[0].id: expected 1 to 64"}},
+        BadStart{"RelativeOutput",
+                 "services:\n- {id: web, command: a, output: web.log}\n",
+                 {":2:33: services[0].output: expected log, discard, or the absolute path"}},
+        BadStart{"LeftServiceThatNobodyListensTo",
+                 "services:\n- {id: web, command: a, on_shutdown: leave}\n",
+                 {":2:38: services[0].on_shutdown: a service that is left when the node ends needs 'output: discard'"}},
+        BadStart{"NoSuchUserOfAService",
+                 "services:\n- {id: web, command: a, user: nobody-at-all}\n",
+                 {":2:31: services[0].user: there is no user 'nobody-at-all'"}},
         BadStart{"NoYaml", "node: [\n", {":"}},
         BadStart{"SeveralMistakes",
                  "node: {nam: x}\nlog: {format: xml}\n",
@@ -263,16 +257,6 @@ TEST_F(NodeTest, UnderstandsItsSampleConfiguration) {
                              std::filesystem::copy_options::overwrite_existing);
   start();
   EXPECT_EQ(status().node_name(), "demo");
-  stop();
-}
-
-TEST_F(NodeTest, ChecksServicesAndSaysThatItDoesNotRunThem) {
-  configure(
-      "services:\n- {id: web, version: '1', command: [/bin/true, -x], environment: {A: b}, user: root, group: root,\n"
-      "   working_directory: /, restart: always, backoff: 1s, stop_signal: SIGINT, stop_timeout: 5s, autostart: "
-      "false}\n");
-  start();
-  EXPECT_TRUE(says("services are configured, which this version does not run"));
   stop();
 }
 

@@ -41,6 +41,18 @@ class FakeNode final : public node::NodeRequests {
       default: throw std::system_error(make_error_code(Errc::LimitReached), "no details");
     }
   }
+  std::vector<node::public_api::Service> services(const std::string& id) const override {
+    if (!id.empty() && id != "web") throw node::RemoteError(node::make_error(node::NO_SUCH_SERVICE, "none"));
+    node::public_api::Service service;
+    service.set_id("web");
+    return {service};
+  }
+  Promise<void> start_service(const std::string& id, const std::string&) override {
+    services(id);
+    return mood % 4 == 1 ? sleep(loop_, std::chrono::seconds(1)) : resolved(loop_);
+  }
+  Promise<void> stop_service(const std::string& id) override { return start_service(id, {}); }
+  Promise<void> restart_service(const std::string& id) override { return start_service(id, {}); }
   node::public_api::ExplainResponse explain(const CorrelationId& id) override {
     if (mood % 4 == 3) throw std::runtime_error("nobody knows");
     node::public_api::ExplainResponse told;
@@ -153,7 +165,8 @@ class Reception {
         demand(answer.code() != 0 && static_cast<int>(answer.code()) == static_cast<int>(answer.payload_case()),
                "a client is answered by a payload of another code");
         demand(answer.has_error() || answer.has_ack() || answer.has_introduce_response() ||
-                   answer.has_node_info_response() || answer.has_explain_response(),
+                   answer.has_node_info_response() || answer.has_explain_response() ||
+                   answer.has_service_list_response() || answer.has_event(),
                "a client is answered by what is no answer");
         if (answer.has_error()) {
           demand(answer.error().code() != 0 && !answer.error().text().empty(), "a refusal does not say why");

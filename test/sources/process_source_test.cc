@@ -269,6 +269,65 @@ TEST_F(ProcessSourceTest, KillsItsChildWhenTheLoopThatOwnsItGoes) {
   EXPECT_EQ(kill(pid, 0), -1);
 }
 
+TEST_F(ProcessSourceTest, TellsOfTheChildBeforeThatExecutesItsProgram) {
+  auto options = shell("exit 3");
+  pid_t told = 0;
+  std::string program;
+  options.before_execution = [&](pid_t pid) {
+    told = pid;
+    program = contents("/proc/" + std::to_string(pid) + "/comm");
+  };
+  const ProcessSource process(loop_, options, record());
+  EXPECT_EQ(told, process.pid());
+  EXPECT_EQ(program, contents("/proc/self/comm"));
+  EXPECT_TRUE(run_until(loop_, [&] { return !exits_.empty(); }));
+  EXPECT_EQ(exits_[0].code, 3);
+}
+
+TEST_F(ProcessSourceTest, ExecutesNothingIfTheChildCouldNotBeWrittenDown) {
+  const TemporaryDirectory directory;
+  const auto before = open_descriptors();
+  auto options = shell("touch " + (directory / "executed"));
+  options.before_execution = [](pid_t) { throw std::runtime_error("no space"); };
+  EXPECT_THROW(ProcessSource(loop_, options, record()), std::runtime_error);
+  EXPECT_FALSE(has_children());
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(access((directory / "executed").c_str(), F_OK), -1);
+}
+
+// Goal: a supervisor that is killed before it has written down what it starts leaves nothing that nobody knows of.
+TEST_F(ProcessSourceTest, ExecutesNothingIfTheParentDiesBeforeItHasWrittenTheChildDown) {
+  const TemporaryDirectory directory;
+  const pid_t parent = fork();
+  if (parent == 0) {
+    LoopManager loop;
+    auto options = shell("touch " + (directory / "executed"));
+    options.before_execution = [](pid_t) { raise(SIGKILL); };
+    ProcessSource process(loop, options, [](const ProcessExit&) {});
+    _exit(1);
+  }
+  int status = 0;
+  waitpid(parent, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(access((directory / "executed").c_str(), F_OK), -1);
+}
+
+TEST_F(ProcessSourceTest, EndsTheRestOfTheGroupWithTheChildIfAskedTo) {
+  auto options = shell("sleep 1000 & echo $!; exit 0");
+  options.process_group = ProcessGroup::New;
+  options.end_group = true;
+  options.output = ProcessStream::pipe();
+  ProcessSource process(loop_, options, record());
+  bool ended = false;
+  std::string rest;
+  LineSource lines(
+      loop_, process.take_output(), [&](const TextLine& line) { rest = line.text; },
+      [&](std::error_code) { ended = true; });
+  EXPECT_TRUE(run_until(loop_, [&] { return ended && !exits_.empty(); })) << "the rest holds the pipe as it lives";
+  EXPECT_FALSE(rest.empty());
+}
+
 TEST_F(ProcessSourceTest, LeaksNoDescriptors) {
   const std::set<int> before = open_descriptors();
   {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdint>
 #include <optional>
 
 #include <fmt/format.h>
@@ -10,33 +11,55 @@
 #include <snowfox/core/correlation_id.h>
 
 #include "client/message_text.h"
+#include "common/service_id.h"
 
 namespace snowfox::node {
 namespace {
 
+/// What a call takes in its parentheses.
+enum class Takes : std::uint8_t { NoCall, Nothing, Flag, CorrelationId, Service, AnyService };
+
 struct Form {
   std::string_view name;  // in full, or short
-  bool call;              // takes parentheses
+  Takes takes;            // a short one has no parentheses
   Call::Kind kind;
   std::string_view help;
 };
 /// All short ones before those in full.
 constexpr std::array kForms{
-    Form{"status", false, Call::Kind::Status, "how the node is"},
-    Form{"reload", false, Call::Kind::Reload, "have the node read its configuration again"},
-    Form{"waits", false, Call::Kind::Waits, "what the node waits for, and since when"},
-    Form{"help", false, Call::Kind::Help, "this"},
-    Form{"exit", false, Call::Kind::Exit, "leave"},
-    Form{"node.status", true, Call::Kind::Status, "how the node is; node.status(true): with details"},
-    Form{"node.reload", true, Call::Kind::Reload, "have the node read its configuration again"},
-    Form{"node.waits", true, Call::Kind::Waits, "what the node waits for, and since when"},
-    Form{"node.trace", true, Call::Kind::Trace, "how the request with this correlation id came to wait, or to its end"},
-    Form{"client.version", true, Call::Kind::Version, "what this client was built from"},
-    Form{"client.exit", true, Call::Kind::Exit, "leave"},
+    Form{"status", Takes::NoCall, Call::Kind::Status, "how the node is"},
+    Form{"reload", Takes::NoCall, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"waits", Takes::NoCall, Call::Kind::Waits, "what the node waits for, and since when"},
+    Form{"services", Takes::NoCall, Call::Kind::List, "all services, and how they are"},
+    Form{"help", Takes::NoCall, Call::Kind::Help, "this"},
+    Form{"exit", Takes::NoCall, Call::Kind::Exit, "leave"},
+    Form{"node.status", Takes::Flag, Call::Kind::Status, "how the node is; node.status(true): with details"},
+    Form{"node.reload", Takes::Nothing, Call::Kind::Reload, "have the node read its configuration again"},
+    Form{"node.waits", Takes::Nothing, Call::Kind::Waits, "what the node waits for, and since when"},
+    Form{"node.trace", Takes::CorrelationId, Call::Kind::Trace,
+         "how the request with this correlation id came to wait, or to its end"},
+    Form{"service.start", Takes::Service, Call::Kind::Start, "start a service; answered when it runs"},
+    Form{"service.stop", Takes::Service, Call::Kind::Stop, "stop a service; answered when it has ended"},
+    Form{"service.restart", Takes::Service, Call::Kind::Restart, "stop a service, and start it again"},
+    Form{"service.status", Takes::Service, Call::Kind::List, "how a service is"},
+    Form{"service.watch", Takes::AnyService, Call::Kind::Watch,
+         "how a service, or without an ID each, is, and from then on each change"},
+    Form{"service.unwatch", Takes::AnyService, Call::Kind::Unwatch, "no more of what service.watch shows"},
+    Form{"service.list", Takes::AnyService, Call::Kind::List, "all services, and how they are"},
+    Form{"client.version", Takes::Nothing, Call::Kind::Version, "what this client was built from"},
+    Form{"client.exit", Takes::Nothing, Call::Kind::Exit, "leave"},
 };
 
 std::string written(const Form& form) {
-  return std::string(form.name) + (form.kind == Call::Kind::Trace ? "('ID')" : form.call ? "()" : "");
+  switch (form.takes) {
+    case Takes::NoCall: return std::string(form.name);
+    case Takes::CorrelationId:
+    case Takes::Service: return std::string(form.name) + "('ID')";
+    case Takes::Nothing:
+    case Takes::Flag:
+    case Takes::AnyService: break;
+  }
+  return std::string(form.name) + "()";
 }
 
 std::string all_forms() {
@@ -44,6 +67,7 @@ std::string all_forms() {
   for (const Form& form : kForms) {
     all += (all.empty() ? "" : ", ") + written(form);
     if (form.name == "node.status") all += ", node.status(true)";
+    if (form.takes == Takes::AnyService) all += fmt::format(", {}('ID')", form.name);
   }
   return all;
 }
@@ -115,26 +139,36 @@ bool is_plain(std::string_view id) {
                     fmt::format("'{}' is not understood; what is: {}", printable(found.substr(0, 40)), all_forms()));
 }
 
+/// What stands between the quotes, if it may be an id of this kind.
+std::string parse_id(Tokens& tokens, const Form& form) {
+  const auto id = tokens.text();
+  if (form.takes == Takes::CorrelationId) {
+    if (id && CorrelationId::parse(*id) && is_plain(*id)) return std::string(*id);
+    throw ScriptError(tokens.line(),
+                      fmt::format("{}() takes a correlation id: expected 1 to 39 printable characters in "
+                                  "quotes, as in {}('client-1/7')",
+                                  form.name, form.name));
+  }
+  if (id && is_service_id(*id)) return std::string(*id);
+  throw ScriptError(tokens.line(),
+                    fmt::format("{}() takes the id of a service: expected 1 to {} letters, digits and .-_@+ in quotes, "
+                                "as in {}('web')",
+                                form.name, kMaxServiceIdBytes, form.name));
+}
+
 Call parse_call(Tokens& tokens, std::string_view name) {
   const auto form = std::find_if(kForms.begin(), kForms.end(), [name](const Form& one) { return one.name == name; });
   if (form == kForms.end()) refuse(tokens, name);
   Call call{form->kind};
   if (!tokens.accept("(")) {
-    if (form->call) refuse(tokens, name);
+    if (form->takes != Takes::NoCall) refuse(tokens, name);
     return call;
   }
-  if (!form->call) refuse(tokens, std::string(name) + "(");
-  if (form->kind == Call::Kind::Trace) {
-    const auto id = tokens.text();
-    if (!id || !CorrelationId::parse(*id) || !is_plain(*id)) {
-      throw ScriptError(tokens.line(),
-                        "node.trace() takes a correlation id: expected 1 to 39 printable characters "
-                        "in quotes, as in node.trace('client-1/7')");
-    }
-    call.id = *id;
-  }
+  if (form->takes == Takes::NoCall) refuse(tokens, std::string(name) + "(");
+  if (form->takes == Takes::AnyService && tokens.accept(")")) return call;
+  if (form->takes >= Takes::CorrelationId) call.id = parse_id(tokens, *form);
   std::string_view argument = tokens.next();
-  if (form->kind == Call::Kind::Status && (argument == "true" || argument == "false")) {
+  if (form->takes == Takes::Flag && (argument == "true" || argument == "false")) {
     call.details = argument == "true";
     argument = tokens.next();
   }
@@ -147,7 +181,7 @@ Call parse_call(Tokens& tokens, std::string_view name) {
 std::string Call::str() const {
   // Of its forms the last is the full one.
   const auto form = std::find_if(kForms.rbegin(), kForms.rend(), [this](const Form& one) { return one.kind == kind; });
-  if (kind == Kind::Trace) return std::string(form->name) + "('" + id + "')";
+  if (!id.empty()) return std::string(form->name) + "('" + id + "')";
   return details ? std::string(form->name) + "(true)" : written(*form);
 }
 

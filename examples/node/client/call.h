@@ -10,11 +10,25 @@ namespace snowfox::node {
 
 /// One thing that a script or a user wants done.
 struct Call {
-  enum class Kind : std::uint8_t { Status, Reload, Waits, Trace, Version, Help, Exit };
+  enum class Kind : std::uint8_t {
+    Status,
+    Reload,
+    Waits,
+    Trace,
+    List,
+    Start,
+    Stop,
+    Restart,
+    Watch,
+    Unwatch,
+    Version,
+    Help,
+    Exit
+  };
 
   Kind kind = Kind::Status;
   bool details = false;  ///< of a Status
-  std::string id{};      ///< of a Trace, the correlation id
+  std::string id{};      ///< of a Trace, the correlation id; of what is about services, one, or empty for all
 
   /// As it is written in full: `node.status(true)`.
   std::string str() const;

@@ -40,6 +40,36 @@ std::optional<Message> request_of(const Call& call) {
       request.mutable_explain_request()->set_id(call.id);
       return request;
     }
+    case Call::Kind::List: {
+      auto request = make_message<Message>(Message::kServiceListRequest, {});
+      request.mutable_service_list_request()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Start: {
+      auto request = make_message<Message>(Message::kServiceStart, {});
+      request.mutable_service_start()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Stop: {
+      auto request = make_message<Message>(Message::kServiceStop, {});
+      request.mutable_service_stop()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Restart: {
+      auto request = make_message<Message>(Message::kServiceRestart, {});
+      request.mutable_service_restart()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Watch: {
+      auto request = make_message<Message>(Message::kServiceWatch, {});
+      request.mutable_service_watch()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Unwatch: {
+      auto request = make_message<Message>(Message::kServiceUnwatch, {});
+      request.mutable_service_unwatch()->set_id(call.id);
+      return request;
+    }
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -54,6 +84,12 @@ bool fits(const Message& answer, const Call& call) {
     case Call::Kind::Reload: return answer.has_ack();
     case Call::Kind::Waits:
     case Call::Kind::Trace: return answer.has_explain_response();
+    case Call::Kind::List:
+    case Call::Kind::Start:
+    case Call::Kind::Stop:
+    case Call::Kind::Restart:
+    case Call::Kind::Watch: return answer.has_service_list_response();
+    case Call::Kind::Unwatch: return answer.has_ack();
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -69,6 +105,13 @@ std::string answer_text(const Message& answer, const Call& call, bool json) {
     case Call::Kind::Waits:
     case Call::Kind::Trace:
       return json ? to_json(answer.explain_response()) + "\n" : to_text(answer.explain_response(), call.id);
+    case Call::Kind::List:
+    case Call::Kind::Start:
+    case Call::Kind::Stop:
+    case Call::Kind::Restart:
+    case Call::Kind::Watch:
+      return json ? to_json(answer.service_list_response()) + "\n" : to_text(answer.service_list_response());
+    case Call::Kind::Unwatch: return json ? "{\"unwatched\":true}\n" : "";
     case Call::Kind::Version:
     case Call::Kind::Help:
     case Call::Kind::Exit: break;
@@ -84,9 +127,19 @@ std::string own_answer_text(const Call& call, bool json) {
     case Call::Kind::Reload:
     case Call::Kind::Waits:
     case Call::Kind::Trace:
+    case Call::Kind::List:
+    case Call::Kind::Start:
+    case Call::Kind::Stop:
+    case Call::Kind::Restart:
+    case Call::Kind::Watch:
+    case Call::Kind::Unwatch:
     case Call::Kind::Exit: break;
   }
   return {};
+}
+
+std::string event_text(const public_api::Event& event, bool json) {
+  return json ? "{\"event\":" + to_json(event) + "}\n" : to_text(event);
 }
 
 }  // namespace snowfox::node

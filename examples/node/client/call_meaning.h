@@ -19,6 +19,9 @@ bool fits(const public_api::Message& answer, const Call& call);
 /// An answer that fits `call`, for people or as one JSON object; with a newline at its end.
 std::string answer_text(const public_api::Message& answer, const Call& call, bool json);
 
+/// The same of what the node tells unasked.
+std::string event_text(const public_api::Event& event, bool json);
+
 /// The same of a call that the client answers by itself; empty if there is nothing to say.
 std::string own_answer_text(const Call& call, bool json);
 

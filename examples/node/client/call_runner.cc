@@ -9,6 +9,21 @@
 
 namespace snowfox::node {
 
+CallRunner::CallRunner(NodeClient& client, Duration timeout, Output output)
+    : client_(client), timeout_(timeout), output_(std::move(output)) {
+  client_.set_on_event([this](const public_api::Event& event) { output_.answer(event_text(event, output_.json)); });
+}
+
+void CallRunner::watch_again() {
+  for (const std::string& id : watched_) ask({.kind = Call::Kind::Watch, .details = false, .id = id});
+}
+
+void CallRunner::answered(const Call& call, const NodeClient::Message& answer) {
+  if (call.kind == Call::Kind::Watch) watched_.insert(call.id);
+  if (call.kind == Call::Kind::Unwatch) watched_.erase(call.id);
+  output_.answer(answer_text(answer, call, output_.json));
+}
+
 void CallRunner::run(const Call& call) {
   if (request_of(call)) return ask(call);
   try {
@@ -21,8 +36,7 @@ void CallRunner::run(const Call& call) {
 void CallRunner::ask(const Call& call) {
   ++pending_;
   client_.ask(call)
-      .then(
-          [this, call](const NodeClient::Message& answer) { output_.answer(answer_text(answer, call, output_.json)); })
+      .then([this, call](const NodeClient::Message& answer) { answered(call, answer); })
       .otherwise([this, call](const std::exception_ptr& error) { fail(call, error); })
       .finally([this] { one_done(); })
       .detach();
@@ -43,16 +57,24 @@ void CallRunner::lost(const std::string& reason) {
   output_.failure(pending_ == 0
                       ? fmt::format("the connection to the node is lost: {}", reason)
                       : fmt::format("the connection to the node is lost: {}; without an answer: {}", reason, pending_));
+  if (watching()) ++failures_;
+  look_if_idle();
 }
 
 void CallRunner::one_done() {
   --pending_;
-  if (pending_ == 0 && when_idle_) std::exchange(when_idle_, nullptr)();
+  look_if_idle();
 }
 
-void CallRunner::when_idle(std::function<void()> function) {
+void CallRunner::look_if_idle() {
+  if (pending_ != 0 || !when_idle_ || (to_the_end_ && watching() && client_.connected())) return;
+  std::exchange(when_idle_, nullptr)();
+}
+
+void CallRunner::when_idle(std::function<void()> function, bool to_the_end) {
   when_idle_ = std::move(function);
-  if (pending_ == 0) std::exchange(when_idle_, nullptr)();
+  to_the_end_ = to_the_end;
+  look_if_idle();
 }
 
 }  // namespace snowfox::node

@@ -129,7 +129,9 @@ class Session {
       return;
     }
     for (const Call& call : script_) runner_.run(call);
-    runner_.when_idle([this] { loop_.stop(runner_.failures() == 0 ? EXIT_SUCCESS : EXIT_FAILURE); });
+    // Whoever watches something does so until it is interrupted.
+    runner_.when_idle([this] { loop_.stop(runner_.failures() == 0 ? EXIT_SUCCESS : EXIT_FAILURE); },
+                      /*to_the_end=*/true);
   }
 
   void summarise(const Repetition::Result& result) {

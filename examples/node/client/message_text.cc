@@ -195,6 +195,35 @@ std::string to_text(const public_api::ExplainResponse& told, std::string_view id
   return text;
 }
 
+std::string to_text(const public_api::Event& event) {
+  if (event.removed()) return fmt::format("{:<20} not configured any more\n", printable(event.service().id()));
+  public_api::ServiceListResponse list;
+  *list.add_services() = event.service();
+  return to_text(list);
+}
+
+std::string to_text(const public_api::ServiceListResponse& list) {
+  std::string text;
+  for (const public_api::Service& service : list.services()) {
+    text += fmt::format("{:<20} {:<9} {:<8} since {}, restarts: {}", printable(service.id()),
+                        public_api::Service::State_Name(service.state()),
+                        service.pid() == 0 ? "-" : fmt::to_string(service.pid()), printable(service.since()),
+                        service.restarts());
+    if (!service.version().empty()) text += ", version " + printable(service.version());
+    const std::string& reason = service.status().reason();
+    if (service.status().colour() != Status::Green) {
+      text += fmt::format("\n{:<20} {}", "", to_text(service.status()));
+    } else if (!service.last_exit().empty()) {
+      text += ", last: " + printable(service.last_exit());
+    }
+    if (reason.find(service.last_exit()) == std::string::npos && service.status().colour() != Status::Green) {
+      text += ", last: " + printable(service.last_exit());
+    }
+    text += '\n';
+  }
+  return list.services().empty() ? "no services are configured\n" : text;
+}
+
 std::string printable(std::string_view text) {
   std::string shown;
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -22,6 +22,10 @@ std::string to_text(const public_api::NodeInfoResponse& info);
 /// What the node told of the request `id`, or, if that is empty, of all that waits; in lines.
 std::string to_text(const public_api::ExplainResponse& told, std::string_view id);
 
+/// How services are, a line each; and what has changed with one.
+std::string to_text(const public_api::ServiceListResponse& list);
+std::string to_text(const public_api::Event& event);
+
 /// `text` with control characters made visible: what comes from elsewhere must not command the terminal.
 std::string printable(std::string_view text);
 

@@ -99,6 +99,10 @@ void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) 
 // The node asks its clients nothing, so what comes under the id of a request is its answer, whatever its code is
 // called.
 void NodeClient::receive(MessageEvent<Message>& unasked) {
+  if (unasked.message().has_event()) {
+    if (on_event_) on_event_(unasked.message().event());
+    return;
+  }
   const public_api::Code code = unasked.message().code();
   const std::runtime_error reason(
       fmt::format("code {} ({}) is no answer: only ACK, ERROR and what ends in _RESPONSE is one",

@@ -23,9 +23,14 @@ class NodeClient {
   using Message = public_api::Message;
   /// The connection, which stood, is over; all that was asked is rejected.
   using OnLost = std::function<void(std::error_code)>;
+  /// The node tells of what is watched.
+  using OnEvent = std::function<void(const public_api::Event&)>;
 
   /// `timeout`: how long to wait for the connection, and for each answer. `loop` must outlive it.
   NodeClient(LoopManager& loop, const Address& address, Duration timeout, OnLost on_lost);
+
+  /// Without it events are ignored.
+  void set_on_event(OnEvent on_event) { on_event_ = std::move(on_event); }
 
   /// Connects and introduces itself. Rejected if there is no node, with what to tell the user. May be called again
   /// after the connection was lost.
@@ -48,6 +53,7 @@ class NodeClient {
   Trail trail_;
   Address address_;
   Duration timeout_;
+  OnEvent on_event_;
   Link<Message> link_;
   std::optional<CorrelationIdGenerator> ids_;  // once introduced
   unsigned explained_ = 0;                     // requests that timed out

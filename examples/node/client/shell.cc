@@ -57,7 +57,7 @@ ReadlineOptions Shell::readline_options() {
 ReadlineHandlers Shell::readline_handlers() {
   ReadlineHandlers handlers;
   handlers.line = [this](const std::string& line) { read(line); };
-  handlers.end = [this] { end(EXIT_SUCCESS); };
+  handlers.end = [this] { end(EXIT_SUCCESS, /*to_the_end=*/!input_.interactive()); };
   handlers.too_long = [this] {
     ++line_number_;
     show_failure(fmt::format("line {}: too long", line_number_));
@@ -86,13 +86,15 @@ void Shell::interpret(const std::string& line) {
   }
 }
 
-void Shell::end(int exit_code) {
+void Shell::end(int exit_code, bool to_the_end) {
   if (std::exchange(ended_, true)) return;
   input_.pause();
-  runner_.when_idle([this, exit_code] {
-    const bool failed = !input_.interactive() && runner_.failures() != 0;
-    on_end_(exit_code == EXIT_SUCCESS && failed ? EXIT_FAILURE : exit_code);
-  });
+  runner_.when_idle(
+      [this, exit_code] {
+        const bool failed = !input_.interactive() && runner_.failures() != 0;
+        on_end_(exit_code == EXIT_SUCCESS && failed ? EXIT_FAILURE : exit_code);
+      },
+      to_the_end);
 }
 
 void Shell::lost(std::error_code reason) {
@@ -107,6 +109,7 @@ void Shell::reconnect(Duration wait) {
       .then([this] {
         input_.set_prompt(printable(client_.node_name()) + "> ");
         show("connected again\n");
+        runner_.watch_again();
       })
       .otherwise([this, wait](const std::exception_ptr&) { reconnect(std::min(wait * 2, kLongestWait)); })
       .detach();

@@ -34,7 +34,8 @@ class Shell {
  private:
   void read(const std::string& line);
   void interpret(const std::string& line);
-  void end(int exit_code);
+  /// What is watched is waited for if `to_the_end`.
+  void end(int exit_code, bool to_the_end = false);
   void reconnect(Duration wait);
   void show(const std::string& text);
   void show_failure(const std::string& text);

@@ -21,6 +21,13 @@ class RunDirectory {
   /// Where the manager waits for clients.
   Address public_socket() const { return socket("public.sock"); }
 
+  /// Where the spawner writes down what it has started, for who comes after it.
+  std::string spawner_state() const { return path_ + "/spawner"; }
+  /// Where the manager does the same, and makes the pipes into which services write.
+  std::string manager_state() const { return path_ + "/manager"; }
+  /// The pipe for the output of a service.
+  std::string service_output(const std::string& id) const { return manager_state() + "/" + id + ".output"; }
+
   /// What a client uses that was told nothing: the public socket of the user's own node if there is one, else that of
   /// the system's.
   static Address default_public_socket();

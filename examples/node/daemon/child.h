@@ -26,17 +26,18 @@ class ChildFailed : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// One of the daemon's two children: its process, and the link to it. `Message` is the link's.
+/// One of the daemon's two children: its process, and the link to it. `Message` is the link's. It may be started again
+/// when it has ended.
 template <typename Message>
 class Child {
  public:
-  /// `on_failure` is called when the child ends, or its link does, that was ready and was not asked to.
-  using OnFailure = std::function<void(const std::string& reason)>;
+  /// Called when the child has made its connection: it may be told something.
+  using OnConnected = std::function<void()>;
 
-  Child(LoopManager& loop, std::string name, OnFailure on_failure)
+  Child(LoopManager& loop, std::string name, OnConnected on_connected)
       : loop_(loop),
         name_(std::move(name)),
-        on_failure_(std::move(on_failure)),
+        on_connected_(std::move(on_connected)),
         link_(
             loop, name_, [this](MessageEvent<Message>& event) { asked(event); },
             [this](std::error_code reason) {
@@ -49,8 +50,18 @@ class Child {
   Promise<void> start(const ProcessOptions& options) {
     auto [promise, resolver] = make_promise<void>(loop_);
     ready_ = std::move(resolver);
+    last_words_ = {};
+    link_.close();
     process_ = std::make_unique<ProcessSource>(loop_, options, [this](const ProcessExit& exit) { ended(exit); });
+    began_ = loop_.now();
     loop_.log().info("daemon", "child started", {{"child", name_}, {"pid", pid()}});
+    return std::move(promise);
+  }
+  /// How it ends, which it was not asked to: of one that is running, or has ended since it was started. Rejected never.
+  Promise<std::string> failure() {
+    auto [promise, resolver] = make_promise<std::string>(loop_);
+    failed_ = std::move(resolver);
+    if (!running()) failed_.resolve(how_it_ended_);
     return std::move(promise);
   }
   /// Asks the child to end in order, as soon as there is a link to it.
@@ -77,12 +88,15 @@ class Child {
   const std::string& name() const noexcept { return name_; }
   bool running() const noexcept { return process_ != nullptr; }
   pid_t pid() const noexcept { return process_ ? process_->pid() : 0; }
+  /// How long it ran, or has been running.
+  Duration lived() const noexcept { return (running() ? loop_.now() : ended_at_) - began_; }
   Link<Message>& link() noexcept { return link_; }
 
   /// Takes a connection that the child has made.
   void connected(const ChannelRef& channel) {
     link_.close();
     link_.open(channel);
+    on_connected_();
     if (shutdown_) link_.send(*shutdown_);
   }
 
@@ -103,6 +117,8 @@ class Child {
     loop_.log().write(shutdown_ && exit.success() ? LogLevel::Info : LogLevel::Error, "daemon", "child ended",
                       {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}});
     process_.reset();
+    ended_at_ = loop_.now();
+    how_it_ended_ = exit.str();
     if (ready_.wanted() && link_.is_open() && !ended_.wanted()) {
       // It may have said why, in what is still to be read.
       last_words_ = sleep(loop_, std::chrono::milliseconds(200)).then([this, exit] { over(exit); });
@@ -116,18 +132,22 @@ class Child {
       ended_.resolve();
     } else if (ready_.wanted()) {
       ready_.reject(ChildFailed(name_ + " ended before it was ready: " + exit.str()));
-    } else if (!shutdown_) {
-      on_failure_(name_ + " ended without being asked to: " + exit.str());
+    } else if (!shutdown_ && failed_.wanted()) {
+      failed_.resolve(how_it_ended_);
     }
   }
 
   LoopManager& loop_;
   std::string name_;
-  OnFailure on_failure_;
+  OnConnected on_connected_;
   Link<Message> link_;
   std::unique_ptr<ProcessSource> process_;
   Resolver<void> ready_;
   Resolver<void> ended_;
+  Resolver<std::string> failed_;
+  TimePoint began_{};
+  TimePoint ended_at_{};
+  std::string how_it_ended_;
   Promise<void> last_words_;
   std::optional<Message> shutdown_;  // set once it was asked to end
 };

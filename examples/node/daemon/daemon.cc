@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <type_traits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,6 +19,19 @@ namespace {
 constexpr std::string_view kComponent = "daemon";
 /// Of the time to shut down, so much in a hundred is the manager's; what it leaves is the spawner's.
 constexpr int kManagersShare = 80;
+
+/// A child that ends is started again after so long, twice that the next time, and so on up to the limit; one that has
+/// lived for long enough begins anew.
+constexpr Duration kFirstWait = std::chrono::milliseconds(100);
+constexpr Duration kLongestWait = std::chrono::seconds(10);
+constexpr Duration kForgivenAfter = std::chrono::seconds(60);
+/// One that cannot be started so many times running never can.
+constexpr int kMostFailures = 5;
+/// Who has said that it cannot start ends within so long.
+constexpr Duration kLastWords = std::chrono::seconds(1);
+
+/// How so many orphans have ended is remembered for a spawner that is not there.
+constexpr std::size_t kMostOrphans = 1024;
 
 /// It was asked to end: no failure.
 class EndAsked : public std::exception {};
@@ -45,9 +59,11 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
       listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
       spawner_(loop, "snow-fox-spawner",
-               [this](const std::string& reason) { interrupt(std::make_exception_ptr(ChildFailed(reason))); }),
-      manager_(loop, "snow-fox-manager",
-               [this](const std::string& reason) { interrupt(std::make_exception_ptr(ChildFailed(reason))); }) {}
+               [this] {
+                 for (const auto& orphan : orphans_) tell_of_orphan(orphan);
+                 tell_spawner();
+               }),
+      manager_(loop, "snow-fox-manager", [this] { tell_manager(); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
 
@@ -75,7 +91,10 @@ Task<Daemon::Ended> Daemon::live(OnReady on_ready) {
   Ended ended;
   try {
     co_await start(std::move(on_ready));
-    co_await wait(Promise<void>());
+    std::vector<Promise<void>> both;
+    both.push_back(keep(spawner_, spawner_socket_, *history_.mutable_spawner()).promise(loop_));
+    both.push_back(keep(manager_, public_socket_, *history_.mutable_manager()).promise(loop_));
+    co_await wait(race(loop_, std::move(both)));
   } catch (const EndAsked&) {
   } catch (const std::exception& error) {
     ended = {EXIT_FAILURE, error.what()};
@@ -90,18 +109,53 @@ Task<Daemon::Ended> Daemon::live(OnReady on_ready) {
 }
 
 Task<> Daemon::start(OnReady on_ready) {
-  co_await wait(start(spawner_, spawner_socket_, false));
-  co_await wait(start(manager_, public_socket_, true));
+  co_await wait(start(spawner_, spawner_socket_));
+  co_await wait(start(manager_, public_socket_));
   on_ready();
 }
 
+// Ends only with an exception.
 template <typename Message>
-Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listener, bool is_manager) {
+Task<> Daemon::keep(Child<Message>& child, const ListeningSocket& listener, daemon_manager::ChildHistory& history) {
+  Backoff backoff(kFirstWait, kLongestWait, kForgivenAfter);
+  for (;;) {
+    const std::string how = co_await child.failure();
+    history.set_last_end(how);
+    tell_manager();
+    co_await start_again(child, listener, backoff, how);
+    history.set_restarts(history.restarts() + 1);
+    tell_manager();
+  }
+}
+
+template <typename Message>
+Task<> Daemon::start_again(Child<Message>& child, const ListeningSocket& listener, Backoff& backoff,
+                           std::string failure) {
+  for (int failures = 0; failures < kMostFailures; ++failures) {
+    const Duration pause = backoff.next(child.lived());
+    loop_.log().warning(kComponent, "child will be started again",
+                        {{"child", child.name()}, {"in", to_text(pause)}, {"reason", failure}});
+    co_await sleep(loop_, pause);
+    try {
+      co_await start(child, listener);
+      co_return;
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    loop_.log().error(kComponent, "child cannot be started", {{"child", child.name()}, {"reason", failure}});
+    co_await await_end(child, kLastWords);
+  }
+  throw ChildFailed(fmt::format("{} could not be started {} times running: {}", child.name(), kMostFailures, failure));
+}
+
+template <typename Message>
+Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listener) {
+  constexpr bool kIsManager = std::is_same_v<Message, daemon_manager::Message>;
   ProcessOptions process;
   process.program = options_.programs + "/" + child.name();
   process.arguments = {child.name(), "--run-dir", directory_.path()};
   for (const std::string& argument : options_.log.arguments()) process.arguments.push_back(argument);
-  if (is_manager) process.arguments.insert(process.arguments.end(), {"--config", options_.configuration});
+  if (kIsManager) process.arguments.insert(process.arguments.end(), {"--config", options_.configuration});
   process.inherit_environment = false;
   process.environment = environment_for_children();
   process.working_directory = "/";
@@ -109,13 +163,15 @@ Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listen
   if (lock_ >= 0) process.descriptors.push_back({lock_, kLockDescriptor});
   // Away from the terminal: what is typed there, or its end, is for the daemon to act on.
   process.process_group = ProcessGroup::NewSession;
-  if (is_manager && options_.manager.changed) {
+  if (kIsManager && options_.manager.changed) {
     process.user = options_.manager.user;
     process.group = options_.manager.group;
     process.groups = options_.manager.groups;
   }
   const std::string late = fmt::format("{} was not ready within {}", child.name(), to_text(options_.start_timeout));
-  return with_deadline(child.start(process), options_.start_timeout).otherwise([late](const std::exception_ptr& error) {
+  Promise<void> ready = child.start(process);
+  if (kIsManager) tell_spawner();
+  return with_deadline(std::move(ready), options_.start_timeout).otherwise([late](const std::exception_ptr& error) {
     try {
       std::rethrow_exception(error);
     } catch (const std::system_error&) {
@@ -129,9 +185,16 @@ Task<> Daemon::stop(Child<Message>& child, TimePoint deadline) {
   if (!child.running()) co_return;
   const Duration left = std::max<Duration>(deadline - loop_.now(), std::chrono::milliseconds(1));
   child.shut_down(left);
+  co_await await_end(child, left);
+}
+
+// Of a child that knows that it is to end.
+template <typename Message>
+Task<> Daemon::await_end(Child<Message>& child, Duration patience) {
+  if (!child.running()) co_return;
   bool in_time = true;
   try {
-    co_await with_deadline(child.end_of_process(), left);
+    co_await with_deadline(child.end_of_process(), patience);
   } catch (const std::system_error&) {
     in_time = false;
   }
@@ -168,6 +231,44 @@ void Daemon::connected(const ChannelRef& channel) {
     loop_.log().warning(kComponent, "connection closed: not one of our children",
                         {{"pid", peer ? peer->pid : 0}, {"uid", peer ? peer->uid : 0}});
   }
+}
+
+bool Daemon::is_child(pid_t pid) const noexcept { return pid == spawner_.pid() || pid == manager_.pid(); }
+
+void Daemon::orphan_exited(const OrphanReaper::Orphan& orphan) {
+  if (!orphan.process) return;
+  if (orphans_.size() == kMostOrphans) orphans_.pop_front();
+  orphans_.push_back(orphan);
+  tell_of_orphan(orphan);
+}
+
+void Daemon::tell_of_orphan(const OrphanReaper::Orphan& orphan) {
+  using Message = daemon_spawner::Message;
+  auto message = make_message<Message>(Message::kOrphanExited, loop_.ids().next());
+  auto& exited = *message.mutable_orphan_exited();
+  exited.set_pid(orphan.process->pid);
+  exited.set_start_ticks(orphan.process->start_ticks);
+  if (orphan.exit.code) exited.set_code(*orphan.exit.code);
+  if (orphan.exit.signal) exited.set_signal(*orphan.exit.signal);
+  exited.set_core_dumped(orphan.exit.core_dumped);
+  spawner_.link().send(message);
+}
+
+// Who may give it orders.
+void Daemon::tell_spawner() {
+  using Message = daemon_spawner::Message;
+  if (!manager_.running()) return;
+  auto message = make_message<Message>(Message::kManagerIs, loop_.ids().next());
+  message.mutable_manager_is()->set_pid(manager_.pid());
+  spawner_.link().send(message);
+}
+
+// How often what has been started again, for the status.
+void Daemon::tell_manager() {
+  using Message = daemon_manager::Message;
+  auto message = make_message<Message>(Message::kSupervision, loop_.ids().next());
+  *message.mutable_supervision() = history_;
+  manager_.link().send(message);
 }
 
 }  // namespace snowfox::node

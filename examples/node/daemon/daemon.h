@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <exception>
 #include <optional>
 #include <string>
@@ -10,7 +11,9 @@
 #include <snowfox/promises/promise.h>
 #include <snowfox/promises/task.h>
 #include <snowfox/sources/listener_source.h>
+#include <snowfox/sources/orphan_reaper.h>
 
+#include "common/backoff.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
 #include "daemon/child.h"
@@ -31,7 +34,8 @@ struct DaemonOptions {
 };
 
 /// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite
-/// order.
+/// order. One that ends without having been asked to is started again, after a while that grows each time; only one
+/// that cannot be started several times running, or at the very beginning, ends the node.
 class Daemon {
  public:
   /// Settled when the node has ended: with the exit code.
@@ -48,6 +52,10 @@ class Daemon {
   Promise<Ended> run(OnReady on_ready);
   /// Begins to end; run()'s promise tells when it has.
   void end();
+  /// Whether it is the process of one of its children.
+  bool is_child(pid_t pid) const noexcept;
+  /// A process has ended whose parent had died before: the spawner may know it.
+  void orphan_exited(const OrphanReaper::Orphan& orphan);
   /// Has the manager read the configuration again. Settled when that is done, or the log has been told why it is not.
   Promise<void> reload();
 
@@ -57,10 +65,19 @@ class Daemon {
   template <typename Message>
   Task<> stop(Child<Message>& child, TimePoint deadline);
   template <typename Message>
-  Promise<void> start(Child<Message>& child, const ListeningSocket& listener, bool is_manager);
+  Task<> await_end(Child<Message>& child, Duration patience);
+  template <typename Message>
+  Task<> keep(Child<Message>& child, const ListeningSocket& listener, daemon_manager::ChildHistory& history);
+  template <typename Message>
+  Task<> start_again(Child<Message>& child, const ListeningSocket& listener, Backoff& backoff, std::string failure);
+  template <typename Message>
+  Promise<void> start(Child<Message>& child, const ListeningSocket& listener);
   Promise<void> wait(Promise<void> what);
   void interrupt(std::exception_ptr reason);
   void connected(const ChannelRef& channel);
+  void tell_spawner();
+  void tell_of_orphan(const OrphanReaper::Orphan& orphan);
+  void tell_manager();
 
   LoopManager& loop_;
   RunDirectory directory_;
@@ -72,7 +89,9 @@ class Daemon {
   ListenerSource listener_;
   Child<daemon_spawner::Message> spawner_;
   Child<daemon_manager::Message> manager_;
-  std::exception_ptr interruption_;  // why it ends, once it does
+  daemon_manager::Supervision history_;
+  std::deque<OrphanReaper::Orphan> orphans_;  // that ended lately; the spawner may not have been there
+  std::exception_ptr interruption_;           // why it ends, once it does
   Resolver<void> interrupted_;
 };
 

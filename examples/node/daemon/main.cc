@@ -9,6 +9,7 @@
 #include <string>
 
 #include <snowfox/context/process.h>
+#include <snowfox/sources/orphan_reaper.h>
 
 #include "common/command_line.h"
 #include "daemon/background.h"
@@ -69,6 +70,11 @@ int run(CommandLine& line, Background* background) {
   const NodeDirectory directory(RunDirectory(line.run_directory), line.daemon.manager, loop.log());
   Daemon daemon(loop, directory.paths(), directory.lock(), line.daemon);
   std::string failure;
+  // What a spawner that dies leaves behind becomes ours: services, of which the next one is told, and what they leave
+  // behind themselves.
+  const OrphanReaper reaper(
+      loop, [&](pid_t pid) { return daemon.is_child(pid); },
+      [&](const OrphanReaper::Orphan& orphan) { daemon.orphan_exited(orphan); });
 
   std::optional<Process::Completion> ending;
   process.on_shutdown([&](Process::Completion completion) {

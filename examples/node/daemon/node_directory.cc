@@ -1,5 +1,6 @@
 #include "daemon/node_directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -49,12 +50,29 @@ pid_t who_listens(const Address& address) {
   return peer ? peer->pid : 0;
 }
 
+/// A directory without directories in it, whose owner may try to lead us elsewhere.
+void remove_with_content(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR* directory = fd < 0 ? nullptr : ::fdopendir(fd);
+  if (directory == nullptr) {
+    if (fd >= 0) ::close(fd);
+    return;
+  }
+  while (const dirent* entry = ::readdir(directory)) ::unlinkat(fd, entry->d_name, 0);
+  ::closedir(directory);
+  ::rmdir(path.c_str());
+}
+
 }  // namespace
 
 NodeDirectory::NodeDirectory(const RunDirectory& directory, const Identity& manager, Log& log) : directory_(directory) {
   make_or_check(manager);
   try {
     take_lock(log);
+    make_state(directory_.spawner_state(), 0700, geteuid());
+    // The manager's is its own, and what it makes there is of our group: so the spawner comes to the pipes of services
+    // without having to be almighty.
+    make_state(directory_.manager_state(), manager.changed ? 02750 : 0700, manager.user);
   } catch (...) {
     // Whoever runs here goes on; if nobody does, the directory is ours.
     if (made_) ::rmdir(directory_.path().c_str());
@@ -63,6 +81,9 @@ NodeDirectory::NodeDirectory(const RunDirectory& directory, const Identity& mana
 }
 
 NodeDirectory::~NodeDirectory() {
+  remove_with_content(directory_.manager_state());
+  // Holds something only if processes were left.
+  ::rmdir(directory_.spawner_state().c_str());
   if (made_) ::rmdir(directory_.path().c_str());
 }
 
@@ -99,6 +120,17 @@ void NodeDirectory::make_or_check(const Identity& manager) {
         "own",
         path, status.st_mode & 07777, manager.name));
   }
+}
+
+void NodeDirectory::make_state(const std::string& path, unsigned mode, uid_t user) const {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) fail("make " + path);
+  const Descriptor handle(Io::system(), ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!handle) fail("open " + path);
+  struct stat status {};
+  if (::fstat(handle.get(), &status) != 0) fail("look at " + path);
+  const bool ours = status.st_uid == user && status.st_gid == getegid();
+  if (!ours && ::fchown(handle.get(), user, getegid()) != 0) fail("give " + path + " to its user");
+  if (::fchmod(handle.get(), mode) != 0) fail("set the mode of " + path);
 }
 
 void NodeDirectory::take_lock(Log& log) {

@@ -16,6 +16,9 @@ namespace snowfox::node {
 /// group and 0750. One that is there stays as it is, but must belong to us or root, be writable by nobody else, and let
 /// the manager through.
 ///
+/// In it are the directories in which the spawner and the manager write down what is to outlive them. They go at the
+/// end, unless services were left running.
+///
 /// The node holds a lock on it for as long as any of its processes lives.
 class NodeDirectory {
  public:
@@ -33,6 +36,7 @@ class NodeDirectory {
  private:
   void make_or_check(const Identity& manager);
   void take_lock(Log& log);
+  void make_state(const std::string& path, unsigned mode, uid_t user) const;
 
   RunDirectory directory_;
   bool made_ = false;

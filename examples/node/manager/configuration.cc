@@ -4,15 +4,22 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <snowfox/context/content_hash.h>
 #include <snowfox/context/yaml_forms.h>
 #include <snowfox/context/yaml_value.h>
+
+#include "common/service_id.h"
 
 namespace snowfox::node {
 namespace {
@@ -57,7 +64,107 @@ void command(const YamlValue& value, std::vector<std::string>& target) {
   } else {
     snowfox::read_yaml(value, target);
   }
+  if (std::any_of(target.begin(), target.end(), has_zero_byte)) return value.refuse("a zero byte in an argument");
   if (target.empty() || target.front().empty()) value.expected("a program and its arguments");
+}
+
+void service_id(const YamlValue& value, std::string& target) {
+  const std::string what = fmt::format("1 to {} letters, digits and .-_@+, not first a dot", kMaxServiceIdBytes);
+  const auto text = value.scalar(what);
+  if (!text) return;
+  if (!is_service_id(*text)) return value.expected(what);
+  target = *text;
+}
+
+void absolute_path(const YamlValue& value, std::string& target) {
+  const auto text = value.scalar("an absolute path");
+  if (!text) return;
+  if (!text->starts_with('/') || has_zero_byte(*text)) return value.expected("an absolute path");
+  target = *text;
+}
+
+/// What a process cannot be given would be found out when it is started, by whom it hits.
+void environment(const YamlValue& value, std::map<std::string, std::string>& target) {
+  snowfox::read_yaml(value, target);
+  for (const auto& [name, content] : target) {
+    if (name.empty() || name.find('=') != std::string::npos || has_zero_byte(name) || has_zero_byte(content)) {
+      return value.refuse("a variable has no name, or '=' in it, or a zero byte");
+    }
+  }
+}
+
+std::vector<gid_t> groups_of(const char* user, gid_t group) {
+  std::vector<gid_t> groups(64);
+  int count = static_cast<int>(groups.size());
+  while (getgrouplist(user, group, groups.data(), &count) < 0) groups.resize(static_cast<std::size_t>(count));
+  groups.resize(static_cast<std::size_t>(count));
+  return groups;
+}
+
+void service_user(const YamlValue& value, ServiceUser& target) {
+  uid_t number = 0;
+  user(value, number);
+  const passwd* entry = getpwuid(number);
+  if (entry == nullptr) {
+    target.user = number;
+    return;
+  }
+  target = {number,         entry->pw_gid, groups_of(entry->pw_name, entry->pw_gid),
+            entry->pw_name, entry->pw_dir, entry->pw_shell};
+}
+
+void service_group(const YamlValue& value, ServiceUser& target) {
+  gid_t number = 0;
+  group(value, number);
+  target.group = number;
+  target.groups = target.name.empty() ? std::vector{number} : groups_of(target.name.c_str(), number);
+}
+
+/// `log`, `discard`, or a file's path.
+void output(const YamlValue& value, OutputSettings& target) {
+  const auto text = value.scalar("log, discard, or the absolute path of a file");
+  if (!text) return;
+  if (*text == "log") {
+    target.kind = OutputSettings::Kind::Log;
+  } else if (*text == "discard") {
+    target.kind = OutputSettings::Kind::Discard;
+  } else if (text->starts_with('/') && !text->ends_with('/') && !has_zero_byte(*text)) {
+    target.kind = OutputSettings::Kind::File;
+    target.file = *text;
+  } else {
+    value.expected("log, discard, or the absolute path of a file");
+  }
+}
+
+/// What any program may rely on, unless it is given something else.
+void complete_environment(ServiceConfiguration& service) {
+  auto& all = service.environment;
+  for (const char* name : {"PATH", "LANG", "LC_ALL", "TZ"}) {
+    if (const char* ours = std::getenv(name)) all.emplace(name, ours);
+  }
+  if (!service.user.name.empty()) {
+    all.emplace("USER", service.user.name);
+    all.emplace("LOGNAME", service.user.name);
+    all.emplace("HOME", service.user.home);
+    all.emplace("SHELL", service.user.shell);
+  }
+  all.emplace("SNOW_FOX_SERVICE", *service.id);
+}
+
+std::string fingerprint_of(const ServiceConfiguration& service) {
+  ContentHash hash;
+  hash.add(service.version).add(service.working_directory);
+  for (const std::string& argument : service.command) hash.add(argument);
+  hash.add("environment");
+  for (const auto& [name, value] : service.environment) hash.add(name).add(value);
+  hash.add("user");
+  if (service.user.user) hash.add(std::to_string(*service.user.user));
+  hash.add("group");
+  if (service.user.group) hash.add(std::to_string(*service.user.group));
+  for (const gid_t one : service.user.groups) hash.add(std::to_string(one));
+  // Where it goes is the manager's business; whether there is a pipe is the process's.
+  hash.add(service.output.kind == OutputSettings::Kind::Discard ? "discard" : "pipe");
+  return hash.str();
 }
 
 /// TERM, SIGTERM or 15.
@@ -90,20 +197,37 @@ void read_yaml(YamlMapping& yaml, ApiConfiguration& api) {
 }
 
 void read_yaml(YamlMapping& yaml, ServiceConfiguration& service) {
-  yaml.required("id", service.id, located(not_empty));
+  yaml.required("id", service.id, located(service_id));
   yaml.optional("version", service.version);
   yaml.required("command", service.command, command);
-  yaml.optional("environment", service.environment);
-  yaml.optional("user", service.user, not_empty);
-  yaml.optional("group", service.group, not_empty);
-  yaml.optional("working_directory", service.working_directory, not_empty);
+  yaml.optional("environment", service.environment, environment);
+  yaml.optional("user", service.user, service_user);
+  yaml.optional("group", service.user, service_group);
+  yaml.optional("working_directory", service.working_directory, absolute_path);
   yaml.optional(
       "restart", service.restart,
       one_of<Restart>({{"never", Restart::Never}, {"on-failure", Restart::OnFailure}, {"always", Restart::Always}}));
   yaml.optional("backoff", service.backoff, between(100ms, 1h));
+  yaml.optional("backoff_limit", service.backoff_limit, between(100ms, 24h));
+  yaml.optional("stable_after", service.stable_after, between(0s, 24h));
+  yaml.optional("restart_limit", service.restart_limit, between(0U, 1'000'000U));
   yaml.optional("stop_signal", service.stop_signal, signal);
   yaml.optional("stop_timeout", service.stop_timeout, between(0s, 1h));
   yaml.optional("autostart", service.autostart);
+  yaml.optional("on_shutdown", service.on_shutdown,
+                one_of<OnShutdown>({{"stop", OnShutdown::Stop}, {"leave", OnShutdown::Leave}}));
+  yaml.optional("output", service.output, output);
+  yaml.optional("output_limit", service.output.limit_bytes, in_bytes(1024, std::uint64_t{1} << 40));
+  yaml.optional("output_files", service.output.files, between(0U, 1000U));
+  if (service.on_shutdown == OnShutdown::Leave && service.output.kind != OutputSettings::Kind::Discard) {
+    yaml.refuse("on_shutdown",
+                "a service that is left when the node ends needs 'output: discard': nobody else reads it");
+  }
+  if (service.user.user && !service.user.group) {
+    yaml.refuse("user", "is not known to the system, so a group must be given, too");
+  }
+  complete_environment(service);
+  service.fingerprint = fingerprint_of(service);
 }
 
 void read_yaml(YamlMapping& yaml, Configuration& configuration) {
@@ -118,6 +242,9 @@ void read_yaml(YamlMapping& yaml, Configuration& configuration) {
   });
   yaml.optional("services", configuration.services);
 
+  if (configuration.services.size() > kMostServices) {
+    yaml.refuse("services", fmt::format("expected at most {} of them", kMostServices));
+  }
   std::set<std::string_view> ids;
   for (const ServiceConfiguration& service : configuration.services) {
     if (ids.insert(service.id.value).second) continue;

@@ -43,7 +43,8 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
   switch (request.message().code()) {
     case daemon_manager::SHUTDOWN:
       loop_.log().info("manager", "ending as the daemon asks", {}, id);
-      handlers_.on_shutdown();  // also if there is no memory to say so
+      handlers_.on_shutdown(
+          std::chrono::milliseconds(request.message().timeout_ms()));  // also if there is no memory to say so
       request.answer(make_ack<Message>(id));
       return;
     case daemon_manager::RELOAD: {
@@ -51,6 +52,7 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
       request.answer(error ? make_refusal<Message>(id, *error) : make_ack<Message>(id));
       return;
     }
+    case daemon_manager::SUPERVISION: return handlers_.on_supervision(request.message().supervision());
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
 }

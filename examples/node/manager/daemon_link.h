@@ -19,9 +19,11 @@ class DaemonLink {
  public:
   using Message = daemon_manager::Message;
   struct Handlers {
-    std::function<void()> on_shutdown;
+    /// The manager is to end within so long.
+    std::function<void(Duration)> on_shutdown;
     /// The Error if the configuration is refused.
     std::function<std::optional<Error>(const CorrelationId&)> on_reload;
+    std::function<void(const daemon_manager::Supervision&)> on_supervision;
     std::function<void()> on_gone;
   };
 

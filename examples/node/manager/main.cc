@@ -1,4 +1,5 @@
 // snow-fox-manager: the part of a node that knows its configuration and serves its clients; started by snow-fox-daemon.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <fmt/format.h>
 
@@ -40,6 +41,8 @@ int main(int argc, char** argv) try {
   node::add_log_options(app, options.log);
   if (const auto done = node::parse_command_line(app, argc, argv)) return *done;
 
+  // It executes nothing; should somebody make it do so, no set-user-id program gives them more.
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   allow_as_many_descriptors_as_possible();
   const node::RunDirectory directory(run_directory);
   DescriptorLogSink sink(2, options.log.format.value_or(LogFormat::Text));

@@ -22,6 +22,8 @@ namespace {
 
 constexpr std::string_view kComponent = "manager";
 constexpr Duration kConnectTimeout = std::chrono::seconds(10);
+/// Of the time there is to end, so much in a hundred is for services; the rest is our own.
+constexpr int kServicesShare = 90;
 
 /// All that is wrong, in one line.
 std::string one_line(const ConfigurationError& error) {
@@ -66,15 +68,23 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
       options_(std::move(options)),
       statics_(loop),
       trail_(loop),
-      spawner_(loop),
-      daemon_(loop, {.on_shutdown = [this] { end(); },
+      spawner_(loop, {.on_exited = [this](const auto& process) { services_.exited(process); },
+                      .on_gone = [this] { services_.spawner_gone(); },
+                      .on_back = [this] { services_.look(); },
+                      .on_doubt = [this] { services_.doubt(); }}),
+      daemon_(loop, {.on_shutdown = [this](Duration timeout) { end(timeout); },
                      .on_reload = [this](const CorrelationId& id) { return reload(id); },
+                     .on_supervision = [this](const auto& supervision) { supervision_ = supervision; },
                      .on_gone =
                          [this] {
+                           // Services stay, for whoever comes after us.
                            loop_.log().warning(kComponent, "the daemon is gone: ending");
-                           end();
+                           statics_.announce_stopping();
+                           loop_.stop();
                          }}),
       api_(loop, *this),
+      services_(loop, spawner_, directory,
+                [this](const public_api::Service& service, bool removed) { api_.tell(service, removed); }),
       reload_(
           statics_, [this] { return load_yaml<Configuration>(options_.configuration, {}, loop_.io()); },
           [this](const Configuration& configuration, DynamicScopeBuilder& scope) { build(configuration, scope); }) {
@@ -94,6 +104,7 @@ Task<> Manager::start(Descriptor listener) {
   co_await daemon_.connect(directory_, kConnectTimeout);
   co_await spawner_.connect(directory_, kConnectTimeout);
   reload_.reload().check();
+  co_await services_.take_up();
   api_.pause_for(spawner_.drain_id());
   public_listener_.emplace(
       loop_, ListenerSource::Handover{std::move(listener), directory_.public_socket(), nullptr, /*remove_file=*/false},
@@ -103,9 +114,9 @@ Task<> Manager::start(Descriptor listener) {
   tick();
 }
 
-void Manager::end() {
+void Manager::end(Duration timeout) {
   statics_.announce_stopping();
-  loop_.stop();
+  services_.shut_down(timeout * kServicesShare / 100).finally([this] { loop_.stop(); }).detach();
 }
 
 void Manager::build(const Configuration& configuration, DynamicScopeBuilder& scope) {
@@ -122,6 +133,7 @@ void Manager::build(const Configuration& configuration, DynamicScopeBuilder& sco
   scope.keep(std::make_unique<SchedulerSource>(loop_, configuration.tick,
                                                [this] { return make_event([this] { tick(); }, {.name = "Tick"}); }));
   scope.at_swap([this, &configuration] { in_force(configuration); });
+  scope.at_swap([this, plan = services_.prepare(configuration.services)] { services_.apply(*plan); });
 }
 
 void Manager::in_force(const Configuration& configuration) noexcept {
@@ -133,10 +145,6 @@ void Manager::in_force(const Configuration& configuration) noexcept {
   if (tcp && !(api.users.empty() && api.groups.empty())) {
     loop_.log().warning(kComponent, "api.allow does not apply to TCP: who connects there has no user");
   }
-  if (!configuration.services.empty()) {
-    loop_.log().warning(kComponent, "services are configured, which this version does not run",
-                        {{"services", configuration.services.size()}});
-  }
 }
 
 void Manager::tick() {
@@ -146,6 +154,8 @@ void Manager::tick() {
     loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
                       {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
   }
+  services_.look();
+  api_.catch_up();
   // That it does not answer shows in the status.
   spawner_.look(loop_.ids().next(), std::max<Duration>(reload_.configuration().tick, std::chrono::seconds(1)))
       .otherwise([](const std::exception_ptr&) {})
@@ -193,7 +203,10 @@ Status Manager::configuration_status() const {
 std::vector<Manager::NamedStatus> Manager::all_statuses() const {
   public_api::Api api;
   api_.describe(api);
-  return {{"api", api.status()}, {"configuration", configuration_status()}, {"spawner", spawner_.status()}};
+  return {{"api", api.status()},
+          {"configuration", configuration_status()},
+          {"spawner", spawner_.status()},
+          {"services", services_.status()}};
 }
 
 Status Manager::overall_status() const {
@@ -244,6 +257,15 @@ void Manager::describe(public_api::Details& details) {
 
   spawner_.describe(*details.mutable_spawner());
   daemon_.describe(*details.mutable_daemon());
+  const auto add_history = [](public_api::Link& link, const daemon_manager::ChildHistory& history) {
+    link.set_restarts(history.restarts());
+    link.set_last_end(history.last_end());
+  };
+  add_history(*details.mutable_spawner(), supervision_.spawner());
+  add_history(*details.mutable_daemon(), supervision_.manager());
+
+  services_.describe(*details.mutable_services());
+  details.mutable_services()->set_watches(static_cast<std::uint32_t>(api_.watches()));
 
   auto& loop = *details.mutable_loop();
   const LoopCounters& counters = loop_.counters();

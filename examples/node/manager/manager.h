@@ -22,6 +22,7 @@
 #include "manager/configuration.h"
 #include "manager/daemon_link.h"
 #include "manager/public_api.h"
+#include "manager/services.h"
 #include "manager/spawner_link.h"
 
 namespace snowfox::node {
@@ -43,6 +44,12 @@ class Manager final : public NodeRequests {
   std::string node_name() const override { return reload_.configuration().node_name; }
   public_api::NodeInfoResponse node_info() override;
   Promise<public_api::NodeInfoResponse> detailed_node_info(const CorrelationId& id, Duration timeout) override;
+  std::vector<public_api::Service> services(const std::string& id) const override { return services_.list(id); }
+  Promise<void> start_service(const std::string& id, const std::string& version) override {
+    return services_.start(id, version);
+  }
+  Promise<void> stop_service(const std::string& id) override { return services_.stop(id); }
+  Promise<void> restart_service(const std::string& id) override { return services_.restart(id); }
   public_api::ExplainResponse explain(const CorrelationId& id) override;
   std::optional<Error> reload(const CorrelationId& id) override;
 
@@ -56,7 +63,7 @@ class Manager final : public NodeRequests {
   void build(const Configuration& configuration, DynamicScopeBuilder& scope);
   void in_force(const Configuration& configuration) noexcept;
   void tick();
-  void end();
+  void end(Duration timeout);
 
   std::vector<NamedStatus> all_statuses() const;
   Status overall_status() const;
@@ -71,11 +78,13 @@ class Manager final : public NodeRequests {
   SpawnerLink spawner_;
   DaemonLink daemon_;
   PublicApi api_;
+  Services services_;
   Reload<Configuration> reload_;
   std::optional<ListenerSource> public_listener_;
   std::string refused_;  // why the configuration read last is not in force; empty if it is
   std::uint32_t reloads_ = 0;
   std::uint32_t failed_reloads_ = 0;
+  daemon_manager::Supervision supervision_;
   Status told_;  // what the log was told of the overall status
 };
 

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <snowfox/core/error.h>
+#include <snowfox/promises/sleep.h>
 
 #include "common/link.h"
 #include "common/status.h"
@@ -29,6 +30,11 @@ constexpr Duration kRefusalTimeout = std::chrono::seconds(2);
 constexpr std::size_t kRefusedAtOnce = 64;
 /// What the details need from others they wait for no longer than this: whoever asks is to know soon what is wrong.
 constexpr Duration kDetailsTimeout = std::chrono::seconds(3);
+
+/// A service may take so long to stop; whoever wants to wait longer asks again.
+constexpr Duration kActionTimeout = std::chrono::minutes(5);
+/// A client may watch so many services; or all by one.
+constexpr std::size_t kMostWatches = 64;
 
 const ApiConfiguration kNothingSet;
 
@@ -111,6 +117,7 @@ void PublicApi::accept(const ListenerSource::Connection& connection) {
   const auto ends = serve_proto_buf(loop_, connection.channel, client.refusal ? refused_ : served_, &watermarks_);
   try {
     if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
+    client.drain = ends.drain;
     const Client& known = clients_.emplace(ends.source, std::move(client)).first->second;
     ++(known.refusal ? refused_clients_ : accepted_);
     if (!known.refusal) ++served_clients_;
@@ -129,6 +136,7 @@ void PublicApi::closed(SourceId source, std::error_code reason) {
   if (!found) return;
   const Client& client = found.mapped();
   if (!client.refusal) --served_clients_;
+  watches_ -= client.watches.size();
   const bool orderly = reason == Errc::EndOfStream || reason == Errc::IdleTimeout || client.refusal;
   loop_.log().write(orderly ? LogLevel::Debug : LogLevel::Warning, kComponent, "client disconnected",
                     {{"client", client.id}, {"reason", reason.message()}});
@@ -179,6 +187,24 @@ void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
       request.answer(make_ack<Message>(id));
       return;
     case public_api::EXPLAIN_REQUEST: return explain(request);
+    case public_api::SERVICE_START: {
+      const auto& asked = request.message().service_start();
+      return act(request, node_.start_service(asked.id(), asked.version()), asked.id());
+    }
+    case public_api::SERVICE_STOP: {
+      const auto& asked = request.message().service_stop();
+      return act(request, node_.stop_service(asked.id()), asked.id());
+    }
+    case public_api::SERVICE_RESTART: {
+      const auto& asked = request.message().service_restart();
+      return act(request, node_.restart_service(asked.id()), asked.id());
+    }
+    case public_api::SERVICE_LIST_REQUEST: return send_services(request, request.message().service_list_request().id());
+    case public_api::SERVICE_WATCH: return watch(request, client);
+    case public_api::SERVICE_UNWATCH:
+      watches_ -= client.watches.erase(request.message().service_unwatch().id());
+      request.answer(make_ack<Message>(id));
+      return;
     default: refuse(request, not_a_request(request.message()));
   }
 }
@@ -194,6 +220,99 @@ void PublicApi::explain(MessageEvent<Message>& request) {
   auto answer = make_message<Message>(Message::kExplainResponse, request.correlation_id());
   *answer.mutable_explain_response() = node_.explain(about.value_or(CorrelationId()));
   request.answer(answer);
+}
+
+namespace {
+
+public_api::Message list_of(const std::vector<public_api::Service>& services, const CorrelationId& id) {
+  auto answer = make_message<public_api::Message>(public_api::Message::kServiceListResponse, id);
+  auto& list = *answer.mutable_service_list_response();
+  for (const public_api::Service& service : services) *list.add_services() = service;
+  return answer;
+}
+
+}  // namespace
+
+void PublicApi::send_services(MessageEvent<Message>& request, const std::string& service) {
+  request.answer(list_of(node_.services(service), request.correlation_id()));
+}
+
+void PublicApi::act(MessageEvent<Message>& request, Promise<void> done, const std::string& service) {
+  const CorrelationId id = request.correlation_id();
+  const Duration timeout = request.deadline() == kNever
+                               ? kActionTimeout
+                               : std::min<Duration>(request.deadline() - loop_.now(), kActionTimeout);
+  const auto send = [this, drain = request.drain_id()](const Message& answer) {
+    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
+  };
+  loop_.log().info(kComponent, "asked to change a service",
+                   {{"request", public_api::Code_Name(request.message().code())}, {"service", service}}, id);
+  with_deadline(std::move(done), timeout)
+      .then([this, send, id, service] { send(list_of(node_.services(service), id)); })
+      .otherwise([this, send, id](const std::exception_ptr& error) {
+        ++errors_;
+        send(make_refusal<Message>(id, to_error(error)));
+      })
+      // Who has closed its side after asking is still answered.
+      .finally([lease = request.answer_later()] {})
+      .detach();
+}
+
+void PublicApi::watch(MessageEvent<Message>& request, Client& client) {
+  const std::string& service = request.message().service_watch().id();
+  const auto services = node_.services(service);
+  if (!client.watches.contains(service)) {
+    if (client.watches.size() >= kMostWatches) {
+      return refuse(request, make_error(UNAVAILABLE, fmt::format("expected at most {} watches", kMostWatches)));
+    }
+    ++watches_;
+  }
+  client.watches.insert_or_assign(service, Watch{request.correlation_id(), {}});
+  request.answer(list_of(services, request.correlation_id()));
+}
+
+void PublicApi::send_event(ProtoBufDrain& drain, const Watch& watch, const public_api::Service& service, bool removed) {
+  auto message = make_message<Message>(Message::kEvent, watch.correlation_id);
+  *message.mutable_event()->mutable_service() = service;
+  message.mutable_event()->set_removed(removed);
+  drain.enqueue(message);
+}
+
+void PublicApi::tell(const public_api::Service& service, bool removed) {
+  if (watches_ == 0) return;
+  for (auto& [source, client] : clients_) {
+    auto* drain = client.watches.empty() ? nullptr : loop_.fetch<ProtoBufDrain>(client.drain);
+    if (drain == nullptr) continue;
+    for (const std::string& watched : {service.id(), std::string()}) {
+      const auto found = client.watches.find(watched);
+      if (found == client.watches.end()) continue;
+      // One that does not read has none of its events kept but the last.
+      if (drain->congested() || !found->second.missed.empty()) {
+        found->second.missed.insert(service.id());
+      } else {
+        send_event(*drain, found->second, service, removed);
+      }
+    }
+  }
+}
+
+void PublicApi::catch_up() {
+  if (watches_ == 0) return;
+  for (auto& [source, client] : clients_) {
+    auto* drain = client.watches.empty() ? nullptr : loop_.fetch<ProtoBufDrain>(client.drain);
+    if (drain == nullptr || drain->congested()) continue;
+    for (auto& [watched, watch] : client.watches) {
+      for (const std::string& id : std::exchange(watch.missed, {})) {
+        try {
+          send_event(*drain, watch, node_.services(id).front(), false);
+        } catch (const RemoteError&) {
+          public_api::Service gone;
+          gone.set_id(id);
+          send_event(*drain, watch, gone, true);
+        }
+      }
+    }
+  }
 }
 
 void PublicApi::introduce(MessageEvent<Message>& request, Client& client) {

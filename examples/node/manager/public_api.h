@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <snowfox/core/event_drain.h>
 #include <snowfox/core/id.h>
@@ -27,6 +30,12 @@ class NodeRequests {
   virtual public_api::NodeInfoResponse node_info() = 0;
   /// The same with details, for which others must be asked; within `timeout`.
   virtual Promise<public_api::NodeInfoResponse> detailed_node_info(const CorrelationId& id, Duration timeout) = 0;
+  /// One, or all if `id` is empty. Throws RemoteError if there is no such service, as the three below.
+  virtual std::vector<public_api::Service> services(const std::string& id) const = 0;
+  /// `version` must be the configured one, or empty. Settled when it runs, or does not.
+  virtual Promise<void> start_service(const std::string& id, const std::string& version) = 0;
+  virtual Promise<void> stop_service(const std::string& id) = 0;
+  virtual Promise<void> restart_service(const std::string& id) = 0;
   /// What `id` waits for; without one, what all do.
   virtual public_api::ExplainResponse explain(const CorrelationId& id) = 0;
   /// Reads the configuration again; the Error if it is refused.
@@ -51,12 +60,26 @@ class PublicApi {
   /// How sockets for clients are to be made.
   static ListenerOptions listener_options(const ApiConfiguration& configuration);
 
+  /// Tells the clients that watch it.
+  void tell(const public_api::Service& service, bool removed);
+  /// Tells those that were too slow what they have missed, if they can be told by now.
+  void catch_up();
+  /// How many are watched, by all clients.
+  std::size_t watches() const noexcept { return watches_; }
+
   /// All but the addresses.
   void describe(public_api::Api& api) const;
 
  private:
+  /// A service, or all of them.
+  struct Watch {
+    CorrelationId correlation_id;
+    std::set<std::string> missed;  // have changed while the client was too slow
+  };
   struct Client {
     std::string id;
+    DrainId drain = kNoDrain;
+    std::map<std::string, Watch> watches{};  // by the service's id; of all, empty
     bool introduced = false;
     std::optional<Error> refusal;  // set: this is what it is told, whatever it asks
   };
@@ -67,6 +90,10 @@ class PublicApi {
   void introduce(MessageEvent<Message>& request, Client& client);
   void send_details(MessageEvent<Message>& request);
   void explain(MessageEvent<Message>& request);
+  void act(MessageEvent<Message>& request, Promise<void> done, const std::string& service);
+  void send_services(MessageEvent<Message>& request, const std::string& service);
+  void watch(MessageEvent<Message>& request, Client& client);
+  void send_event(ProtoBufDrain& drain, const Watch& watch, const public_api::Service& service, bool removed);
   void refuse(MessageEvent<Message>& request, Error error);
   void refuse_connection(MessageEvent<Message>& request);
   bool refuse_id(const Message& message, std::string_view reason, ProtoBufDrain* drain);
@@ -81,6 +108,7 @@ class PublicApi {
   DrainId upstream_ = kNoDrain;
   std::unordered_map<SourceId, Client> clients_;
   std::size_t served_clients_ = 0;
+  std::size_t watches_ = 0;
   std::uint64_t last_client_ = 0;
   std::uint64_t accepted_ = 0;
   std::uint64_t refused_clients_ = 0;

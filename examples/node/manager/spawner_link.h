@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <optional>
+
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
 
@@ -16,11 +19,28 @@ class SpawnerLink {
  public:
   using Message = manager_spawner::Message;
 
-  explicit SpawnerLink(LoopManager& loop);
+  struct Handlers {
+    /// A process has ended; what has returned from this is acknowledged.
+    std::function<void(const manager_spawner::Process&)> on_exited;
+    std::function<void()> on_gone;
+    /// It is there again.
+    std::function<void()> on_back;
+    /// What it was asked may have been done or not.
+    std::function<void()> on_doubt;
+  };
 
-  /// Settled when the spawner has answered.
+  SpawnerLink(LoopManager& loop, Handlers handlers);
+
+  /// Settled when the spawner has answered. From then on the connection is made again whenever it is lost.
   Promise<void> connect(const RunDirectory& directory, Duration timeout);
   DrainId drain_id() const noexcept { return link_.drain_id(); }
+  bool is_open() const noexcept { return link_.is_open(); }
+  /// Rejected with what the spawner says, or if it is gone or says nothing in time.
+  Promise<manager_spawner::Process> start_process(manager_spawner::StartProcess request);
+  Promise<void> stop_process(manager_spawner::StopProcess request);
+  Promise<manager_spawner::ProcessListResponse> list(Duration timeout);
+  /// Whoever asked it cannot tell what came of that.
+  void doubt() { handlers_.on_doubt(); }
   /// Asks how the spawner is and remembers that. Rejected if it does not answer.
   Promise<void> look(const CorrelationId& id, Duration timeout);
   /// What is known of it.
@@ -29,12 +49,18 @@ class SpawnerLink {
   const PromiseKeeper& keeper() const noexcept { return link_.keeper(); }
 
  private:
+  Promise<void> open(const RunDirectory& directory, Duration timeout);
+  void connect_again(Duration wait);
+  void asked(MessageEvent<Message>& request);
   void remember(const manager_spawner::SpawnerInfoResponse& info, Duration round_trip);
 
   LoopManager& loop_;
+  Handlers handlers_;
   Link<Message> link_;
-  public_api::Link last_;  // what it said when it was asked last
-  bool late_ = false;      // it did not answer when it was asked last
+  public_api::Link last_;                  // what it said when it was asked last
+  bool late_ = false;                      // it did not answer when it was asked last
+  std::optional<RunDirectory> directory_;  // once connected
+  bool connecting_ = false;                // again
 };
 
 }  // namespace snowfox::node

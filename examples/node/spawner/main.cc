@@ -10,6 +10,7 @@
 
 #include "common/child_process.h"
 #include "common/command_line.h"
+#include "spawner/capabilities.h"
 #include "spawner/spawner.h"
 
 int main(int argc, char** argv) try {
@@ -27,7 +28,7 @@ int main(int argc, char** argv) try {
   Log log(sink, log_options.level.value_or(LogLevel::Info));
   LoopManager loop(std::make_unique<UvPoller>(), Io::system(), log);
   node::DaemonsSignals signals(loop, "spawner");
-  node::Spawner spawner(loop, directory, node::take_listener());
+  node::Spawner spawner(loop, directory, node::take_listener(), node::keep_only_needed_capabilities);
   return loop.run();
 } catch (const std::exception& error) {
   fmt::print(stderr, "snow-fox-spawner: {}\n", error.what());

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -86,6 +87,12 @@ struct ProcessOptions {
   int parent_death_signal = 0;
   /// Whether destroying the ProcessSource leaves a running child alone instead of killing it.
   bool leave_running = false;
+  /// Whether what is left of the child's process group, which must be its own, is killed when the child has ended.
+  bool end_group = false;
+
+  /// Called in the parent with the child's pid before the child executes its program: for who must not lose a child,
+  /// to write down that there is one. If it throws, or the parent dies meanwhile, nothing is executed.
+  std::function<void(pid_t pid)> before_execution = {};
 };
 
 }  // namespace snowfox

@@ -101,6 +101,7 @@ class ProcessSource final : public EventSource {
   std::string program_;
   bool own_group_;
   bool leave_running_;
+  bool end_group_;
   pid_t pid_ = 0;
   Descriptor input_;
   Descriptor output_;

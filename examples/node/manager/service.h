@@ -1,0 +1,134 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <snowfox/core/clock.h>
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/core/timer.h>
+#include <snowfox/promises/promise.h>
+
+#include "common/backoff.h"
+#include "manager/configuration.h"
+#include "manager/service_output.h"
+#include "manager/spawner_link.h"
+#include "protocol/manager_state.pb.h"
+#include "protocol/public_api.pb.h"
+
+namespace snowfox::node {
+
+/// A service: what is wanted of it, what its process does, and what follows from both.
+///
+/// It knows its process by what the spawner says, which may die and come again: take_up() tells what there is. All it
+/// does it does through the spawner; what cannot be done because that is not there is done when it is.
+class Service {
+ public:
+  using State = public_api::Service::State;  // its values are public_api::Service::Running, …
+  using Process = manager_spawner::Process;
+  /// What is shown of it has changed. Must not destroy it.
+  using OnChanged = std::function<void(Service&)>;
+
+  /// So many may wait for it to start or to stop.
+  static constexpr std::size_t kMostWaiting = 1000;
+
+  /// `pipe` is where its output is to go. All must outlive it.
+  Service(LoopManager& loop, SpawnerLink& spawner, ServiceConfiguration configuration, std::string pipe,
+          OnChanged on_changed);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  const std::string& id() const noexcept { return *configuration_.id; }
+  const ServiceConfiguration& configuration() const noexcept { return configuration_; }
+  State state() const noexcept { return state_; }
+  bool has_process() const noexcept { return process_.pid() != 0; }
+  bool wanted() const noexcept { return wanted_; }
+  std::uint64_t restarts() const noexcept { return restarts_; }
+  public_api::Service describe() const;
+
+  /// As from now on configured: a process that is another's is exchanged for one that is this one's.
+  void configure(ServiceConfiguration configuration) noexcept;
+  /// To run; settled when it does, rejected if it cannot be started or is stopped meanwhile.
+  Promise<void> start();
+  /// Not to run; settled when it does not.
+  Promise<void> stop();
+  /// stop(), then start(), whatever the restart policy says.
+  Promise<void> restart();
+  /// As stop(), but if it is not gone within `patience` it is killed, however long it may have otherwise.
+  Promise<void> stop_within(Duration patience);
+
+  /// What there is of it, as the spawner says: null if there is nothing.
+  void take_up(const Process* process);
+  /// Its process has ended, as the spawner says. One that it does not have is ignored.
+  void exited(const Process& process);
+  /// The spawner is gone: what it was asked is lost.
+  void spawner_gone() noexcept { ++attempt_; }
+
+  /// Nobody will write to its output any more.
+  void remove_pipe() noexcept;
+  /// All that it wrote has been read.
+  bool output_read() const noexcept { return !output_ || output_->empty(); }
+
+  /// What another manager is to know of it.
+  void save(manager_state::Service& state) const;
+  /// Goes on as another manager has left it; without a `state` as it is to begin. Before anything else.
+  void restore(const manager_state::Service* state);
+
+ private:
+  enum class Until : std::uint8_t { Up, Down };
+  struct Waiting {
+    Until until;
+    Resolver<void> resolver;
+  };
+  struct Alarm final : Timer {
+    explicit Alarm(Service& whose) : service(whose) {}
+    void expire() noexcept override;
+    Service& service;
+  };
+
+  void enter(State state, std::string reason = {});
+  void launch();
+  void launched(const Process& process);
+  void launch_failed(const std::string& reason);
+  void begin_to_stop();
+  void send_signal(int signal);
+  void kill();
+  void gone(bool success);
+  void failed(const std::string& reason);
+  void start_later();
+  void time_is_up();
+  Promise<void> wait_for(Until until);
+  void settle(Until until, const std::exception_ptr& error = nullptr);
+  Status status() const;
+  manager_spawner::StartProcess request() const;
+
+  LoopManager& loop_;
+  SpawnerLink& spawner_;
+  ServiceConfiguration configuration_;
+  std::string pipe_;
+  OnChanged on_changed_;
+  std::unique_ptr<ServiceOutput> output_;
+  Backoff backoff_;
+  State state_ = public_api::Service::Stopped;
+  std::string reason_;  // of the state, if there is more to say
+  std::uint64_t since_ms_ = 0;
+  bool wanted_ = false;
+  bool start_anew_ = false;  // once it has stopped
+  bool killed_ = false;      // it had its time to stop
+  Process process_;          // the pid is 0: it has none
+  TimePoint running_since_{};
+  std::uint64_t restarts_ = 0;
+  std::string last_exit_;
+  Duration patience_{};        // to stop within
+  std::uint64_t attempt_ = 0;  // what was asked before this one is of no interest any more
+  std::vector<Waiting> waiting_;
+  Alarm alarm_{*this};
+};
+
+}  // namespace snowfox::node
