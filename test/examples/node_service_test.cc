@@ -512,14 +512,19 @@ TEST_F(NodeServiceTest, StopsThemWhenItEndsUnlessTheyAreToBeLeft) {
   EXPECT_EQ(daemon_->wait(), 0);
 }
 
-// Goal: even a manager that cannot stop them any more leaves none behind.
+// Goal: even a manager that cannot stop them any more leaves none behind, and they are told before they are killed.
 TEST_F(NodeServiceTest, LeavesNoneBehindWhenTheManagerHangs) {
-  configure("services:\n" + sleeper("web"));
-  start({"--shutdown-timeout", "1s"});
+  configure("services:\n" + sleeper("deaf", "stop_signal: CHLD") + "- {id: web, command: \"trap 'echo > " +
+            path("told") + "; exit 0' USR1; while :; do sleep 0.02; done\", stop_signal: USR1}\n");
+  start({"--shutdown-timeout", "2s"});
   const pid_t web = service_in("web", Service::Running).pid();
+  const pid_t deaf = service_in("deaf", Service::Running).pid();
+  std::this_thread::sleep_for(100ms);  // it must have come to its trap
   ::kill(manager(), SIGSTOP);
   stop();
   EXPECT_TRUE(gone(web));
+  EXPECT_TRUE(gone(deaf));
+  EXPECT_EQ(read_file(path("told")), "\n");
 }
 
 }  // namespace

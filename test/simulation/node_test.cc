@@ -62,6 +62,29 @@ struct ManagerProgram {
   Manager manager;
 };
 
+/// A service, which runs until it is told to end, or, if it is one that crashes, for a while.
+struct ServiceProgram {
+  struct Counts {
+    int running = 0;
+    int starts = 0;
+  };
+  struct Crash final : Timer {
+    explicit Crash(LoopManager& whose) : loop(whose) {}
+    void expire() noexcept override { loop.stop(1); }
+    LoopManager& loop;
+  };
+  ServiceProgram(Process& process, Counts& all, Duration life)
+      : counts(all), crash(process.loop()), signals(process.loop(), {SIGTERM}, [&process] { process.loop().stop(); }) {
+    ++counts.running;
+    ++counts.starts;
+    if (life != Duration::max()) process.loop().arm(crash, life);
+  }
+  ~ServiceProgram() { --counts.running; }
+  Counts& counts;
+  Crash crash;
+  SignalSource signals;
+};
+
 /// Asks for the status again and again; each request ends once, with an answer or an error. Trying again needs no
 /// memory.
 struct ClientProgram {
@@ -131,11 +154,22 @@ struct NodeWorld {
                     [](Process& process) { return std::make_shared<SpawnerProgram>(process); });
     machine.install("/usr/bin/snow-fox-manager",
                     [](Process& process) { return std::make_shared<ManagerProgram>(process); });
+    machine.install("/usr/bin/steady", [this](Process& process) {
+      return std::make_shared<ServiceProgram>(process, steady, Duration::max());
+    });
+    machine.install("/usr/bin/crashing", [this](Process& process) {
+      return std::make_shared<ServiceProgram>(process, crashing, world.random().between(1ms, 100ms));
+    });
   }
   /// Every third does not hold.
   void configure(int number) const {
-    machine.write_file(kConfiguration,
-                       number % 3 == 2 ? "node: {nam: x}\n" : "node: {name: n" + std::to_string(number) + "}\n");
+    machine.write_file(kConfiguration, number % 3 == 2
+                                           ? "node: {nam: x}\n"
+                                           : "node: {name: n" + std::to_string(number) +
+                                                 "}\nservices:\n"
+                                                 "- {id: steady, command: [/usr/bin/steady], output: discard}\n"
+                                                 "- {id: crashing, command: [/usr/bin/crashing], output: discard,\n"
+                                                 "   backoff: 100ms, backoff_limit: 100ms}\n");
   }
   void start() {
     daemon =
@@ -145,6 +179,8 @@ struct NodeWorld {
     require(daemon->running(), "the node has not started\n" + world.description());
   }
 
+  ServiceProgram::Counts steady;
+  ServiceProgram::Counts crashing;
   simulation::Simulation world;
   simulation::Host& machine;
   Process* daemon = nullptr;
@@ -195,11 +231,18 @@ std::uint64_t weather(std::uint64_t seed, double resets = 0, int* all_rejected =
   for (Process* client : clients) client->program<ClientProgram>().ask_more(kRequests);
   run_until_settled(2 * kRequests);
   require(rejections() == rejected, "in fine weather a client got an error\n" + world.description());
+  const int crashes = node.crashing.starts;
+  require(world.run_until([&] { return node.crashing.starts > crashes + 3; }, 1min),
+          "a service that crashes is not started again\n" + world.description());
+  require(node.steady.running == 1 && node.steady.starts == 1,
+          "a service that nobody has touched did not keep its process\n" + world.description());
   node.daemon->signal(SIGTERM);
   require(world.run_until([&] { return !node.daemon->running(); }, 1min),
           "the node does not end\n" + world.description());
   require(node.daemon->exit_code() == 0, "the node did not end in order\n" + world.description());
   world.run_for(1s);
+  require(node.steady.running == 0 && node.crashing.running == 0,
+          "the node has left a service behind\n" + world.description());
   if (all_rejected != nullptr) *all_rejected += rejected;
   return world.trace_hash();
 }

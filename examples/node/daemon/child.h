@@ -31,13 +31,14 @@ class ChildFailed : public std::runtime_error {
 template <typename Message>
 class Child {
  public:
-  /// Called when the child has made its connection: it may be told something.
-  using OnConnected = std::function<void()>;
+  /// Called when the child has said that it is ready: it may be told something. Before that it may be about to end, and
+  /// what it is sent then would hide what it says last.
+  using OnReady = std::function<void()>;
 
-  Child(LoopManager& loop, std::string name, OnConnected on_connected)
+  Child(LoopManager& loop, std::string name, OnReady on_ready)
       : loop_(loop),
         name_(std::move(name)),
-        on_connected_(std::move(on_connected)),
+        on_ready_(std::move(on_ready)),
         link_(
             loop, name_, [this](MessageEvent<Message>& event) { asked(event); },
             [this](std::error_code reason) {
@@ -96,7 +97,6 @@ class Child {
   void connected(const ChannelRef& channel) {
     link_.close();
     link_.open(channel);
-    on_connected_();
     if (shutdown_) link_.send(*shutdown_);
   }
 
@@ -104,6 +104,7 @@ class Child {
   void asked(MessageEvent<Message>& event) {
     if (event.message().has_ready()) {
       loop_.log().info("daemon", "child ready", {{"child", name_}, {"pid", pid()}}, event.correlation_id());
+      on_ready_();
       if (ready_.wanted()) ready_.resolve();
     } else if (event.message().has_start_failed()) {
       // Its process ends, too; but this says why.
@@ -139,7 +140,7 @@ class Child {
 
   LoopManager& loop_;
   std::string name_;
-  OnConnected on_connected_;
+  OnReady on_ready_;
   Link<Message> link_;
   std::unique_ptr<ProcessSource> process_;
   Resolver<void> ready_;

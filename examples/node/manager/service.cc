@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <ctime>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -26,14 +26,15 @@ constexpr std::string_view kComponent = "service";
 /// A process that was killed and does not end is in the kernel's hands; killed again it is so often.
 constexpr Duration kKillAgain = std::chrono::seconds(5);
 
-std::uint64_t milliseconds_since_1970() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+/// What the wall's clock showed so long ago.
+std::string utc(Duration ago) {
+  const auto time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::microseconds>(ago);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
-std::string utc(std::uint64_t ms) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(ms / 1000)));
-}
+/// The loop's clock counts from the boot: it goes on from one process to the next.
+std::uint64_t since_boot(TimePoint time) { return static_cast<std::uint64_t>(time.time_since_epoch().count()); }
+TimePoint at(std::uint64_t since_boot_ns) { return TimePoint(Duration(static_cast<std::int64_t>(since_boot_ns))); }
 
 std::string to_text(const manager_spawner::Exit& exit) {
   ProcessExit how;
@@ -57,7 +58,7 @@ Service::Service(LoopManager& loop, SpawnerLink& spawner, ServiceConfiguration c
       pipe_(std::move(pipe)),
       on_changed_(std::move(on_changed)),
       backoff_(backoff_of(configuration_)),
-      since_ms_(milliseconds_since_1970()) {}
+      since_(loop.now()) {}
 
 Service::~Service() = default;
 
@@ -122,7 +123,7 @@ void Service::configure(ServiceConfiguration configuration) noexcept {
 // --- what happens ---
 
 void Service::enter(State state, std::string reason) {
-  if (state_ != state) since_ms_ = milliseconds_since_1970();
+  if (state_ != state) since_ = loop_.now();
   const bool changed = state_ != state || reason_ != reason;
   state_ = state;
   reason_ = std::move(reason);
@@ -141,6 +142,7 @@ manager_spawner::StartProcess Service::request() const {
   if (user.group) request.set_group(*user.group);
   for (const gid_t group : user.groups) request.add_groups(group);
   request.set_output(output_ != nullptr);
+  request.set_stop_signal(configuration_.stop_signal);
   request.set_leave(configuration_.on_shutdown == OnShutdown::Leave);
   return request;
 }
@@ -397,7 +399,7 @@ public_api::Service Service::describe() const {
   *service.mutable_status() = status();
   service.set_wanted(wanted_);
   service.set_pid(state_ == public_api::Service::Unknown ? 0 : process_.pid());
-  service.set_since(utc(since_ms_));
+  service.set_since(utc(loop_.now() - since_));
   service.set_restarts(restarts_);
   service.set_last_exit(last_exit_);
   return service;
@@ -410,7 +412,8 @@ void Service::save(manager_state::Service& state) const {
   state.set_wanted(wanted_);
   state.set_state(state_);
   state.set_reason(reason_);
-  state.set_since_ms(since_ms_);
+  state.set_since_ns(since_boot(since_));
+  state.set_running_since_ns(since_boot(running_since_));
   state.set_restarts(restarts_);
   state.set_failures(backoff_.failures());
   state.set_last_exit(last_exit_);
@@ -426,12 +429,12 @@ void Service::restore(const manager_state::Service* state) {
   wanted_ = state->wanted();
   state_ = state->state();
   reason_ = state->reason();
-  since_ms_ = state->since_ms();
+  since_ = at(state->since_ns());
   restarts_ = state->restarts();
   backoff_.resume(state->failures());
   last_exit_ = state->last_exit();
   process_ = state->process();
-  running_since_ = loop_.now();
+  running_since_ = at(state->running_since_ns());
 }
 
 }  // namespace snowfox::node

@@ -117,7 +117,7 @@ class Service {
   Backoff backoff_;
   State state_ = public_api::Service::Stopped;
   std::string reason_;  // of the state, if there is more to say
-  std::uint64_t since_ms_ = 0;
+  TimePoint since_{};
   bool wanted_ = false;
   bool start_anew_ = false;  // once it has stopped
   bool killed_ = false;      // it had its time to stop

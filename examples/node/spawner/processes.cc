@@ -24,17 +24,11 @@ constexpr std::string_view kComponent = "spawner";
 /// So long the daemon has to tell how processes have ended while there was no spawner.
 constexpr Duration kWaitForDaemon = std::chrono::seconds(1);
 
-std::uint64_t milliseconds_since_1970() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
-
 manager_spawner::Exit to_message(const ProcessExit& exit) {
   manager_spawner::Exit message;
   if (exit.code) message.set_code(*exit.code);
   if (exit.signal) message.set_signal(*exit.signal);
   message.set_core_dumped(exit.core_dumped);
-  message.set_at_ms(milliseconds_since_1970());
   return message;
 }
 
@@ -125,7 +119,7 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
   Process& process = entry.process;
   process.set_service(service);
   process.set_fingerprint(request.fingerprint());
-  process.set_started_at_ms(milliseconds_since_1970());
+  process.set_stop_signal(request.stop_signal());
   process.set_output(request.output());
   process.set_leave(request.leave());
   options.before_execution = [&](pid_t pid) {
@@ -208,14 +202,16 @@ manager_spawner::ProcessListResponse Processes::list() const {
   return all;
 }
 
-std::size_t Processes::kill_what_is_not_to_be_left() noexcept {
+std::size_t Processes::end_what_is_not_to_be_left(How how) noexcept {
   std::size_t count = 0;
   for (auto& [service, entry] : entries_) {
     if (entry.process.has_exit() || entry.process.leave() || entry.vanished) continue;
     ++count;
+    if (how == How::Look) continue;
+    const int signal = how == How::Kill ? SIGKILL : entry.process.stop_signal();
     try {
-      if (entry.child) entry.child->signal_group(SIGKILL);
-      if (entry.adopted) entry.adopted->signal_group(SIGKILL);
+      if (entry.child) entry.child->signal_group(signal);
+      if (entry.adopted) entry.adopted->signal_group(signal);
     } catch (const std::exception&) {
       // Only what runs as somebody else than root could become; it is told of when the time is over.
     }

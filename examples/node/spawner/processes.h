@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -50,8 +51,9 @@ class Processes {
   void orphan_exited(const daemon_spawner::OrphanExited& orphan);
 
   manager_spawner::ProcessListResponse list() const;
-  /// Kills those that are not to be left when the node ends; how many there are still.
-  std::size_t kill_what_is_not_to_be_left() noexcept;
+  enum class How : std::uint8_t { Look, Stop, Kill };
+  /// Ends those that are not to be left when the node ends; how many there are still.
+  std::size_t end_what_is_not_to_be_left(How how) noexcept;
   /// The node ends in order: nobody will ask how they ended.
   void forget_ended() noexcept;
 

@@ -20,7 +20,8 @@ constexpr Duration kExitTimeout = std::chrono::seconds(5);
 constexpr std::size_t kMostWaiting = 4;
 /// Whether all that was killed has ended is looked at so often.
 constexpr Duration kLookAgain = std::chrono::milliseconds(5);
-/// Of the time that the daemon gives so much in a hundred is for the processes; the rest is our own.
+/// Of the time that the daemon gives so much in a hundred is for the processes that the manager has not ended, half of
+/// it before they are killed; the rest is our own.
 constexpr int kProcessesShare = 80;
 
 }  // namespace
@@ -80,14 +81,19 @@ void Spawner::daemon_asks(MessageEvent<daemon_spawner::Message>& request) {
 void Spawner::end(MessageEvent<daemon_spawner::Message>& request) {
   const Duration timeout = std::chrono::milliseconds(request.message().timeout_ms());
   end_by_ = deadline_after(loop_.now(), timeout * kProcessesShare / 100);
+  kill_at_ = deadline_after(loop_.now(), timeout * kProcessesShare / 200);
   loop_.log().info(kComponent, "ending as the daemon asks", {}, request.correlation_id());
   loop_.arm(ending_, Duration::zero());  // also if there is no memory to say so
   request.answer(make_ack<daemon_spawner::Message>(request.correlation_id()));
 }
 
 void Spawner::Ending::expire() noexcept {
-  const std::size_t left = spawner.processes_.kill_what_is_not_to_be_left();
-  if (left != 0 && spawner.loop_.now() < spawner.end_by_) return spawner.loop_.arm(*this, kLookAgain);
+  using How = Processes::How;
+  const TimePoint now = spawner.loop_.now();
+  const How how = now >= spawner.kill_at_ ? How::Kill : stopped ? How::Look : How::Stop;
+  stopped = true;
+  const std::size_t left = spawner.processes_.end_what_is_not_to_be_left(how);
+  if (left != 0 && now < spawner.end_by_) return spawner.loop_.arm(*this, kLookAgain);
   if (left != 0) spawner.loop_.log().error(kComponent, "killed processes do not end", {{"count", left}});
   spawner.processes_.forget_ended();
   spawner.loop_.stop();

@@ -37,6 +37,7 @@ class Spawner {
     explicit Ending(Spawner& whose) : spawner(whose) {}
     void expire() noexcept override;
     Spawner& spawner;
+    bool stopped = false;
   };
 
   void daemon_connected(std::error_code error, const ChannelRef& channel);
@@ -59,6 +60,7 @@ class Spawner {
   ConnectorSource connector_;
   ListenerSource listener_;
   TimePoint end_by_ = kNever;  // set once it is to end
+  TimePoint kill_at_ = kNever;
   Ending ending_{*this};
 };
 
