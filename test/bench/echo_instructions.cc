@@ -100,9 +100,7 @@ class Server {
     return theirs;
   }
   int back_fd() const noexcept { return back_fd_; }
-  void run_until_idle() {
-    loop_.run_for(Duration::zero());
-  }
+  void run_until_idle() { loop_.run_for(Duration::zero()); }
 
  private:
   using Answer = ProtoBufProtocol<Envelope>::MessageRef;
