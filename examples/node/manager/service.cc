@@ -299,8 +299,14 @@ void Service::start_later() {
 // --- the spawner was asked what there is ---
 
 void Service::take_up(const Process* process) {
-  ++attempt_;                                             // nothing is under way any more
-  if (process != nullptr && process->has_exit()) return;  // exited() follows, for the same
+  ++attempt_;  // nothing is under way any more
+  if (process != nullptr && process->has_exit()) {
+    const bool news = has_process()
+                          ? process->pid() == process_.pid() && process->start_ticks() == process_.start_ticks()
+                          : state_ == public_api::Service::Starting;
+    if (news) return;   // exited() follows, for the same
+    process = nullptr;  // a former manager has dealt with it, and died before it could acknowledge it
+  }
   if (process == nullptr) {
     if (!has_process()) {
       if (state_ == public_api::Service::Starting) return launch();
