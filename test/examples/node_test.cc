@@ -466,7 +466,11 @@ TEST_F(NodeTest, HasNoMemoryErrorsThatValgrindFinds) {
   for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) {
     if (!entry.path().filename().string().starts_with("valgrind.")) continue;
     ++logs;
-    EXPECT_EQ(read_file(entry.path()), "") << entry.path();
+    std::istringstream lines(read_file(entry.path()));
+    for (std::string line; std::getline(lines, line);) {
+      // With two hyphens it speaks of itself: the one of Debian 12 does not know epoll_pwait2().
+      EXPECT_TRUE(line.starts_with("--")) << entry.path() << ": " << line;
+    }
   }
   EXPECT_EQ(logs, 5);
 }
