@@ -66,23 +66,11 @@ void BufferPool::give_back(Buffer* buffer) noexcept {
   kept_bytes_ += block;
 }
 
-void BorrowedBytes::reset() noexcept {
-  unlink();
-  bytes_ = {};
-  own_.reset();
-  lost_ = false;
-}
-
 void BorrowedBytes::copy() noexcept {
   own_.reset(new (std::nothrow) std::byte[bytes_.size()]);
   lost_ = own_ == nullptr;
   if (!lost_) std::copy(bytes_.begin(), bytes_.end(), own_.get());
   bytes_ = {own_.get(), lost_ ? 0 : bytes_.size()};
-}
-
-void ReceiveBuffer::lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept {
-  borrower.bytes_ = bytes;
-  buffer_->borrowers_.push_back(borrower);
 }
 
 void ReceiveBuffer::take_back() noexcept {

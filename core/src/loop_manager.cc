@@ -103,9 +103,6 @@ LoopManager::~LoopManager() {
   forget_deferred();
 }
 
-EventSource* LoopManager::source(SourceId id) const noexcept { return sources_.find(static_cast<std::uint64_t>(id)); }
-EventDrain* LoopManager::drain(DrainId id) const noexcept { return drains_.find(static_cast<std::uint64_t>(id)); }
-
 void LoopManager::own(EventSource& source) noexcept { source.owned_ = true; }
 void LoopManager::own(EventDrain& drain) noexcept { drain.owned_ = true; }
 

@@ -31,7 +31,12 @@ class BorrowedBytes : private ListNode<BorrowedBytes> {
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   /// There was no memory for the copy: bytes() is empty.
   bool lost() const noexcept { return lost_; }
-  void reset() noexcept;
+  void reset() noexcept {
+    unlink();
+    bytes_ = {};
+    if (own_ != nullptr) own_.reset();
+    lost_ = false;
+  }
 
  private:
   friend class ReceiveBuffer;
@@ -128,7 +133,10 @@ class ReceiveBuffer {
   bool empty() const noexcept { return data().empty(); }
   void consume(std::size_t bytes) noexcept { buffer_->consumed(bytes); }
   /// Lets `borrower`, which must have nothing, look at `bytes`, a part of data().
-  void lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept;
+  void lend(std::span<const std::byte> bytes, BorrowedBytes& borrower) noexcept {
+    borrower.bytes_ = bytes;
+    buffer_->borrowers_.push_back(borrower);
+  }
   /// So many bytes are needed in all before there is a whole frame: a hint for what to lend. What is really lent grows
   /// with what is received, so announcing much costs the announcer as much.
   /// Forgotten when nothing is there.

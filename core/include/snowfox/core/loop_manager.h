@@ -126,8 +126,8 @@ class LoopManager {
   T* fetch(DrainId id) const noexcept {
     return cast<T>(drain(id));
   }
-  EventSource* source(SourceId id) const noexcept;
-  EventDrain* drain(DrainId id) const noexcept;
+  EventSource* source(SourceId id) const noexcept { return sources_.find(static_cast<std::uint64_t>(id)); }
+  EventDrain* drain(DrainId id) const noexcept { return drains_.find(static_cast<std::uint64_t>(id)); }
   /// Flushes `drain` if it was written to since it was flushed last, instead of at the end of the turn: for a source
   /// whose answers go there, when it has nothing more. What was written is then still in the processor's cache, and
   /// the next connection writes into the same buffer.
