@@ -455,12 +455,14 @@ TEST_F(NodeServiceTest, LosesNoEndThatComesWhileThereIsNoManager) {
 
 // Goal: what a service leaves behind becomes nobody's zombie.
 TEST_F(NodeServiceTest, ReapsWhatTheyLeaveBehind) {
-  configure("services: [{id: forks, command: '(setsid sleep 0.3 &) ; (setsid sleep 0.1 &) ; exec sleep 1000'}]\n");
+  // It leaves two behind once there is a file that says so.
+  configure("services: [{id: forks, command: 'until [ -e " + path("now") +
+            " ]; do sleep 0.05; done; (setsid sleep 0.5 &) ; (setsid sleep 0.3 &) ; exec sleep 1000'}]\n");
   start();
   service_in("forks", Service::Running);
-  std::this_thread::sleep_for(500ms);
-  EXPECT_TRUE(eventually([&] { return zombies() == 0; }));
-  EXPECT_EQ(children_of(daemon_->pid()).size(), 2) << "the spawner and the manager";
+  write_file(path("now"), "");
+  EXPECT_TRUE(eventually([&] { return children_of(daemon_->pid()).size() > 2; })) << "they are the daemon's";
+  EXPECT_TRUE(eventually([&] { return children_of(daemon_->pid()).size() == 2 && zombies() == 0; }));
   stop();
 }
 
