@@ -646,7 +646,7 @@ TEST_F(StreamSourceTest, AnswersAConnectionBeforeItAsksTheNext) {
   StreamDrain second_drain(*loop_, channel);
   LineStream second(*loop_, channel);
   std::vector<std::string> on_the_wire;  // when each is heard: what both peers have got
-  const auto answer = [&](StreamDrain& drain) {
+  const auto answer = [&, &second_peer = second_peer](StreamDrain& drain) {
     on_the_wire.push_back(receive_some(theirs_.get()) + receive_some(second_peer.get()));
     drain.enqueue("answer ");
   };
