@@ -6,6 +6,7 @@
 #include <charconv>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "random_seed.h"
 
@@ -29,10 +30,22 @@ std::uint64_t mix(std::uint64_t left, std::uint64_t right) noexcept {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-std::uint64_t load(const char* from, std::size_t bytes) noexcept {
-  std::uint64_t word = 0;
-  std::memcpy(&word, from, bytes);
+template <typename Word>
+std::uint64_t load(const char* from) noexcept {
+  Word word = 0;
+  std::memcpy(&word, from, sizeof word);
   return word;
+}
+
+/// Up to sixteen bytes as two words, which differ where texts of one length do: in pieces of fixed size, of which the
+/// last may lie over the one before.
+std::pair<std::uint64_t, std::uint64_t> load_short(const char* from, std::size_t bytes) noexcept {
+  const char* const end = from + bytes;
+  if (bytes >= 8) return {load<std::uint64_t>(from), load<std::uint64_t>(end - 8)};
+  if (bytes >= 4) return {load<std::uint32_t>(from), load<std::uint32_t>(end - 4)};
+  std::uint64_t word = 0;
+  for (; from != end; ++from) word = word << 8 | static_cast<unsigned char>(*from);
+  return {word, 0};
 }
 
 }  // namespace
@@ -72,9 +85,10 @@ std::uint64_t CorrelationId::hash_of(std::string_view text) noexcept {
   std::uint64_t hash = secret ^ (text.size() * kOdd);
   const char* at = text.data();
   std::size_t left = text.size();
-  for (; left >= 16; at += 16, left -= 16) hash = mix(load(at, 8) ^ secret, load(at + 8, 8) ^ hash);
-  const std::uint64_t first = left >= 8 ? load(at, 8) : load(at, left);
-  const std::uint64_t second = left > 8 ? load(at + 8, left - 8) : 0;
+  for (; left > 16; at += 16, left -= 16) {
+    hash = mix(load<std::uint64_t>(at) ^ secret, load<std::uint64_t>(at + 8) ^ hash);
+  }
+  const auto [first, second] = load_short(at, left);
   hash = mix(mix(first ^ secret, second ^ hash), hash ^ kOdd);
   return hash != 0 ? hash : kOdd;
 }
