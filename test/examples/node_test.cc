@@ -290,6 +290,8 @@ TEST_F(NodeTest, TellsMistakesOnTheCommandLine) {
     EXPECT_EQ(failing.wait(), 2);
     EXPECT_THAT(failing.error(), HasSubstr(expected));
   }
+  Program to_the_background = daemon({"--daemonise", "--user", "nobody-at-all"});
+  EXPECT_EQ(to_the_background.wait(), 2);
   // Nothing else is missing as long as that is wrong.
   Program failing("snow-fox-daemon", {"--colour"}, {.output = path("log"), .error = path("log")});
   EXPECT_EQ(failing.wait(), 2);

@@ -62,7 +62,6 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
 }
 
 int run(CommandLine& line, Background* background) {
-  line.daemon.manager = Identity::find(line.user, line.group);
   Process process({.name = "snow-fox-daemon",
                    .pid_file = line.pid_file,
                    .detached = background != nullptr,
@@ -120,6 +119,7 @@ int main(int argc, char** argv) {
     line.pid_file = absolute(line.pid_file);
     line.daemon.configuration = line.configuration;
     line.daemon.programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+    line.daemon.manager = Identity::find(line.user, line.group);
     prepare_environment();
     if (line.daemonise) background = Background::enter();
     return run(line, background ? &*background : nullptr);
