@@ -19,6 +19,7 @@ struct ChildFailure {
     User,
     ParentDeathSignal,
     WorkingDirectory,
+    DescriptorLimit,
     Execute
   };
   Step step;

@@ -134,29 +134,6 @@ TEST_F(NodeTest, TellsWhoStartedItInTheBackgroundWhyItCannot) {
   EXPECT_FALSE(std::filesystem::exists(path("pid")));
 }
 
-TEST_F(NodeTest, TellsTheServiceManagerHowItIs) {
-  const Descriptor notified(Io::system(), ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const Address address = Address::unix_socket(path("notify"));
-  ASSERT_EQ(::bind(notified.get(), address.data(), address.size()), 0);
-  const auto next = [&] {
-    EXPECT_TRUE(eventually([&] {
-      pollfd readable{notified.get(), POLLIN, 0};
-      return poll(&readable, 1, 0) == 1;
-    }));
-    std::array<char, 1000> datagram;
-    const ssize_t size = ::recv(notified.get(), datagram.data(), datagram.size(), MSG_DONTWAIT);
-    return std::string(datagram.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
-  };
-  start({}, {"NOTIFY_SOCKET=" + path("notify")});
-  EXPECT_THAT(next(), StartsWith("READY=1"));
-  daemon_->kill(SIGHUP);
-  EXPECT_THAT(next(), StartsWith("RELOADING=1"));
-  EXPECT_THAT(next(), StartsWith("READY=1"));
-  daemon_->kill(SIGTERM);
-  EXPECT_THAT(next(), StartsWith("STOPPING=1"));
-  EXPECT_EQ(daemon_->wait(), 0);
-}
-
 TEST_F(NodeTest, PassesNothingOnFromWhoStartedIt) {
   const int stray = open("/dev/null", O_RDONLY);  // not close-on-exec
   start({}, {"LD_BIND_NOW=1", "SECRET=x"});
@@ -313,6 +290,8 @@ TEST_F(NodeTest, TellsMistakesOnTheCommandLine) {
     EXPECT_EQ(failing.wait(), 2);
     EXPECT_THAT(failing.error(), HasSubstr(expected));
   }
+  Program to_the_background = daemon({"--daemonise", "--user", "nobody-at-all"});
+  EXPECT_EQ(to_the_background.wait(), 2);
   // Nothing else is missing as long as that is wrong.
   Program failing("snow-fox-daemon", {"--colour"}, {.output = path("log"), .error = path("log")});
   EXPECT_EQ(failing.wait(), 2);

@@ -252,6 +252,21 @@ TEST(NodeSimulationTest, AnswersAllAndEndsInOrder) {
   EXPECT_TRUE(result) << result.message;
 }
 
+// Goal: the daemon, which asks its parts whether they live, takes none for dead whose answers come in pieces and late.
+TEST(NodeSimulationTest, TakesNoPartForDeadThatIsSlow) {
+  const auto result = simulation::run_seeds(5, 2, [](std::uint64_t seed) {
+    NodeWorld node(seed);
+    node.start();
+    node.world.set_faults(Faults::choppy());
+    node.world.run_for(3min);
+    node.world.set_faults(Faults::none());
+    require(!node.daemon->said("does not answer"), "a part was killed\n" + node.world.description());
+    require(node.steady.starts == 1, "a service was started again\n" + node.world.description());
+    return node.world.trace_hash();
+  });
+  EXPECT_TRUE(result) << result.message;
+}
+
 // Goal: a client whose connection is reset gets an error for what was asked, connects again, and is answered; what the
 // node still does for it is nobody else's trouble.
 TEST(NodeSimulationTest, TellsClientsWhoseConnectionsAreReset) {

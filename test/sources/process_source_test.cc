@@ -441,6 +441,17 @@ TEST_F(ProcessSourceTest, EntersTheWorkingDirectory) {
   EXPECT_EQ(output_of(options), "/usr\n");
 }
 
+TEST_F(ProcessSourceTest, LimitsItsDescriptorsIfAskedTo) {
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  ProcessOptions options = shell("ulimit -Sn; ulimit -Hn");
+  options.descriptor_limit = 100;
+  const std::string hard = limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max);
+  EXPECT_EQ(output_of(options), "100\n" + hard + "\n");
+  options.descriptor_limit = RLIM_INFINITY;
+  EXPECT_EQ(output_of(options), hard + "\n" + hard + "\n") << "no more than it may";
+}
+
 TEST_F(ProcessSourceTest, HasNoDescriptorsButItsOwn) {
   std::array<int, 2> leaked{};
   ASSERT_EQ(pipe(leaked.data()), 0);  // not close-on-exec

@@ -2,10 +2,12 @@
 
 #include <deque>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <snowfox/context/inherited_listeners.h>
 #include <snowfox/core/clock.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
@@ -31,6 +33,7 @@ struct DaemonOptions {
   LogOptions log;
   Duration start_timeout = std::chrono::seconds(30);     ///< for each child to say that it is ready
   Duration shutdown_timeout = std::chrono::seconds(10);  ///< for all children together to end
+  Duration answer_timeout = std::chrono::seconds(30);    ///< then a child that does not answer is killed; zero: never
 };
 
 /// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite
@@ -44,9 +47,16 @@ class Daemon {
     std::string reason;  ///< if it is not 0
   };
   using OnReady = std::function<void()>;
+  using OnStatus = std::function<void(const std::string&)>;
 
-  /// In `directory`, of which the children are given the `lock`, a descriptor; -1: none. `loop` must outlive it.
-  Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options);
+  /// In `directory`, of which the children are given the `lock`, a descriptor; -1: none. `inherited` are sockets for
+  /// clients that are open already: the public one if it is among them, and what the configuration names. `loop` must
+  /// outlive it.
+  Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options,
+         InheritedListeners inherited = {});
+
+  /// Calls `on_status` with a line for people whenever it is another: how the node is.
+  void on_status(OnStatus on_status) { on_status_ = std::move(on_status); }
 
   /// Lives. Once; `on_ready` is called when clients are served.
   Promise<Ended> run(OnReady on_ready);
@@ -78,11 +88,14 @@ class Daemon {
   void tell_spawner();
   void tell_of_orphan(const OrphanReaper::Orphan& orphan);
   void tell_manager();
+  bool told(const daemon_manager::Message& message);
+  void say(const std::string& status);
 
   LoopManager& loop_;
   RunDirectory directory_;
   int lock_;
   DaemonOptions options_;
+  InheritedListeners inherited_;
   ListeningSocket daemon_socket_;
   ListeningSocket spawner_socket_;
   ListeningSocket public_socket_;
@@ -90,6 +103,8 @@ class Daemon {
   Child<daemon_spawner::Message> spawner_;
   Child<daemon_manager::Message> manager_;
   daemon_manager::Supervision history_;
+  OnStatus on_status_;
+  std::string node_status_;                   // as the manager says
   std::deque<OrphanReaper::Orphan> orphans_;  // that ended lately; the spawner may not have been there
   std::exception_ptr interruption_;           // why it ends, once it does
   Resolver<void> interrupted_;

@@ -19,6 +19,7 @@
 #include <snowfox/context/yaml_forms.h>
 #include <snowfox/context/yaml_value.h>
 
+#include "common/groups.h"
 #include "common/service_id.h"
 
 namespace snowfox::node {
@@ -91,14 +92,6 @@ void environment(const YamlValue& value, std::map<std::string, std::string>& tar
       return value.refuse("a variable has no name, or '=' in it, or a zero byte");
     }
   }
-}
-
-std::vector<gid_t> groups_of(const char* user, gid_t group) {
-  std::vector<gid_t> groups(64);
-  int count = static_cast<int>(groups.size());
-  while (getgrouplist(user, group, groups.data(), &count) < 0) groups.resize(static_cast<std::size_t>(count));
-  groups.resize(static_cast<std::size_t>(count));
-  return groups;
 }
 
 void service_user(const YamlValue& value, ServiceUser& target) {

@@ -26,6 +26,12 @@ Promise<void> DaemonLink::connect(const RunDirectory& directory, Duration timeou
   });
 }
 
+void DaemonLink::tell(const Status& status) {
+  auto message = make_message<Message>(Message::kNodeStatus, loop_.ids().next());
+  *message.mutable_node_status() = status;
+  link_.send(message);
+}
+
 void DaemonLink::ready() {
   auto message = make_message<Message>(Message::kReady, loop_.ids().next());
   *message.mutable_ready()->mutable_version() = build_version();
@@ -53,6 +59,7 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
       return;
     }
     case daemon_manager::SUPERVISION: return handlers_.on_supervision(request.message().supervision());
+    case daemon_manager::PING: request.answer(make_ack<Message>(id)); return;
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
 }

@@ -31,6 +31,8 @@ class DaemonLink {
 
   /// Rejected if the daemon cannot be reached, or who listens there is not the parent process.
   Promise<void> connect(const RunDirectory& directory, Duration timeout);
+  /// Says how the node is.
+  void tell(const Status& status);
   /// Says that clients are served.
   void ready();
   /// Says that they never will be. False if there is nobody to say it to.

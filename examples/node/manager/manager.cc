@@ -62,7 +62,7 @@ std::uint64_t microseconds(Duration duration) {
 }  // namespace
 
 Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirectory& directory, Descriptor listener,
-                 ManagerOptions options)
+                 ManagerOptions options, InheritedListeners inherited)
     : loop_(loop),
       directory_(directory),
       options_(std::move(options)),
@@ -85,9 +85,11 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
       api_(loop, *this),
       services_(loop, spawner_, directory,
                 [this](const public_api::Service& service, bool removed) { api_.tell(service, removed); }),
+      kept_(loop.io(), loop.log(), directory),
       reload_(
-          statics_, [this] { return load_yaml<Configuration>(options_.configuration, {}, loop_.io()); },
+          statics_, [this] { return read_configuration(); },
           [this](const Configuration& configuration, DynamicScopeBuilder& scope) { build(configuration, scope); }) {
+  statics_.set_inherited(std::move(inherited));
   statics_.set_log_sink(log_sink, options_.log.format.value_or(LogFormat::Text));
   start(std::move(listener))
       .promise(loop)
@@ -103,7 +105,8 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
 Task<> Manager::start(Descriptor listener) {
   co_await daemon_.connect(directory_, kConnectTimeout);
   co_await spawner_.connect(directory_, kConnectTimeout);
-  reload_.reload().check();
+  load();
+  statics_.inherited().report_unused(loop_.log());
   co_await services_.take_up();
   api_.pause_for(spawner_.drain_id());
   public_listener_.emplace(
@@ -112,6 +115,30 @@ Task<> Manager::start(Descriptor listener) {
       [this](const ListenerSource::Connection& connection) { api_.accept(connection); });
   daemon_.ready();
   tick();
+}
+
+LoadedConfiguration<Configuration> Manager::read_configuration() {
+  texts_ = YamlTexts::read(options_.configuration, {}, loop_.io());
+  const YamlReader reader = YamlReader::parse(texts_);
+  return {reader.read<Configuration>(), reader.metadata()};
+}
+
+// The first configuration. A manager that was started again while the files are broken goes on with the one that the
+// former manager had: services run by it.
+void Manager::load() {
+  const ReloadResult result = reload_.reload();
+  if (result) return kept_.keep(texts_);
+  const auto kept = kept_.find(options_.configuration);
+  if (!kept) return result.check();
+  try {
+    const YamlReader reader = YamlReader::parse(*kept);
+    reload_.apply({reader.read<Configuration>(), reader.metadata()}).check();
+  } catch (const ConfigurationError&) {
+    result.check();
+  }
+  refused_ = summary(*result.error);
+  loop_.log().warning(kComponent, "going on with the configuration of before: the one that is there cannot be used",
+                      {{"version", reload_.scope()->metadata().version}});
 }
 
 void Manager::end(Duration timeout) {
@@ -148,12 +175,7 @@ void Manager::in_force(const Configuration& configuration) noexcept {
 }
 
 void Manager::tick() {
-  const Status now = overall_status();
-  if (now.colour() != told_.colour() || now.reason() != told_.reason()) {
-    told_ = now;
-    loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
-                      {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
-  }
+  tell_status();
   services_.look();
   api_.catch_up();
   // That it does not answer shows in the status.
@@ -162,13 +184,24 @@ void Manager::tick() {
       .detach();
 }
 
+void Manager::tell_status() {
+  const Status now = overall_status();
+  if (now.colour() == told_.colour() && now.reason() == told_.reason()) return;
+  told_ = now;
+  loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
+                    {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
+  daemon_.tell(now);
+}
+
 std::optional<Error> Manager::reload(const CorrelationId& id) {
   const ReloadResult result = reload_.reload();
   refused_ = result ? std::string() : summary(*result.error);
+  if (result) kept_.keep(texts_);
   if (result.changed()) ++reloads_;
   if (!result) ++failed_reloads_;
   loop_.log().info(kComponent, result ? "configuration reloaded" : "configuration refused",
                    {{"version", result.version_after}, {"changed", result.changed()}}, id);
+  tell_status();  // the daemon hears it before the answer
   if (result) return std::nullopt;
   return make_error(CONFIGURATION_REJECTED, one_line(*result.error));
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <snowfox/context/inherited_listeners.h>
 #include <snowfox/context/reload.h>
 #include <snowfox/context/static_scope.h>
 #include <snowfox/core/io.h>
@@ -21,6 +22,7 @@
 #include "common/run_directory.h"
 #include "manager/configuration.h"
 #include "manager/daemon_link.h"
+#include "manager/kept_configuration.h"
 #include "manager/public_api.h"
 #include "manager/services.h"
 #include "manager/spawner_link.h"
@@ -37,9 +39,10 @@ struct ManagerOptions {
 class Manager final : public NodeRequests {
  public:
   /// Connects to the daemon and the spawner, then serves clients at `listener`, the public socket, and at what the
-  /// configuration asks for. If it cannot, it says so and ends the loop. All must outlive it.
+  /// configuration asks for, which `inherited` may hold already. If it cannot, it says so and ends the loop. All must
+  /// outlive it.
   Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirectory& directory, Descriptor listener,
-          ManagerOptions options);
+          ManagerOptions options, InheritedListeners inherited = {});
 
   std::string node_name() const override { return reload_.configuration().node_name; }
   public_api::NodeInfoResponse node_info() override;
@@ -60,9 +63,12 @@ class Manager final : public NodeRequests {
   };
 
   Task<> start(Descriptor listener);
+  LoadedConfiguration<Configuration> read_configuration();
+  void load();
   void build(const Configuration& configuration, DynamicScopeBuilder& scope);
   void in_force(const Configuration& configuration) noexcept;
   void tick();
+  void tell_status();
   void end(Duration timeout);
 
   std::vector<NamedStatus> all_statuses() const;
@@ -79,13 +85,15 @@ class Manager final : public NodeRequests {
   DaemonLink daemon_;
   PublicApi api_;
   Services services_;
+  KeptConfiguration kept_;
+  YamlTexts texts_;  // as read last
   Reload<Configuration> reload_;
   std::optional<ListenerSource> public_listener_;
   std::string refused_;  // why the configuration read last is not in force; empty if it is
   std::uint32_t reloads_ = 0;
   std::uint32_t failed_reloads_ = 0;
   daemon_manager::Supervision supervision_;
-  Status told_;  // what the log was told of the overall status
+  Status told_;  // what the log and the daemon were told of the overall status
 };
 
 }  // namespace snowfox::node

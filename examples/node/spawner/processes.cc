@@ -36,9 +36,11 @@ manager_spawner::Exit to_message(const ProcessExit& exit) {
 
 }  // namespace
 
-Processes::Processes(LoopManager& loop, const RunDirectory& directory, OnExit on_exit)
+Processes::Processes(LoopManager& loop, const RunDirectory& directory, std::optional<rlim_t> descriptor_limit,
+                     OnExit on_exit)
     : loop_(loop),
       directory_(directory),
+      descriptor_limit_(descriptor_limit),
       on_exit_(std::move(on_exit)),
       records_(loop.io(), loop.log(), directory.spawner_state()) {
   for (const Process& process : records_.read()) take_up(process);
@@ -53,10 +55,11 @@ void Processes::take_up(const Process& process) {
   try {
     entry.adopted = std::make_unique<AdoptedProcessSource>(
         loop_, ProcessIdentity{process.pid(), process.start_ticks()},
-        [this, service = process.service()](const ProcessExit& exit) { ended(service, exit); });
+        [this, service = process.service()](const ProcessExit& exit) { ended(service, exit); }, /*end_group=*/true);
     loop_.log().info(kComponent, "process taken up", {{"service", process.service()}, {"pid", process.pid()}});
   } catch (const std::system_error& error) {
     if (error.code().value() != ESRCH) throw;
+    kill_left_group(loop_.io(), {process.pid(), process.start_ticks()});
     entry.vanished = true;
     loop_.arm(judgement_, kWaitForDaemon);
   }
@@ -112,6 +115,7 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
   if (::geteuid() == 0) options.groups.emplace(request.groups().begin(), request.groups().end());
   options.output = entry.output ? ProcessStream::descriptor(entry.output.get()) : ProcessStream::null();
   options.error = ProcessStream::same_as_output();
+  options.descriptor_limit = descriptor_limit_;
   options.process_group = ProcessGroup::NewSession;
   options.leave_running = true;
   options.end_group = true;

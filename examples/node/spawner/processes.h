@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <snowfox/core/io.h>
@@ -34,8 +36,9 @@ class Processes {
 
   static constexpr std::size_t kMost = 10'000;
 
-  /// Takes up what a former spawner has started in `directory`. `loop` must outlive it.
-  Processes(LoopManager& loop, const RunDirectory& directory, OnExit on_exit);
+  /// Takes up what a former spawner has started in `directory`. Those that are started may have `descriptor_limit`
+  /// descriptors, if not as many as the spawner. `loop` must outlive it.
+  Processes(LoopManager& loop, const RunDirectory& directory, std::optional<rlim_t> descriptor_limit, OnExit on_exit);
   ~Processes();
   Processes(const Processes&) = delete;
   Processes& operator=(const Processes&) = delete;
@@ -78,6 +81,7 @@ class Processes {
 
   LoopManager& loop_;
   RunDirectory directory_;
+  std::optional<rlim_t> descriptor_limit_;
   OnExit on_exit_;
   ProcessRecords records_;
   std::map<std::string, Entry> entries_;  // by service

@@ -27,7 +27,7 @@ constexpr int kProcessesShare = 80;
 }  // namespace
 
 Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
-                 std::function<void()> on_connected)
+                 std::function<void()> on_connected, std::optional<rlim_t> descriptor_limit)
     : loop_(loop),
       on_connected_(std::move(on_connected)),
       started_(loop.now()),
@@ -42,7 +42,8 @@ Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor li
           [this](std::error_code reason) {
             loop_.log().info(kComponent, "the manager has disconnected", {{"reason", reason.message()}});
           }),
-      processes_(loop, directory, [this](const manager_spawner::Process& process) { tell_exit(process); }),
+      processes_(loop, directory, descriptor_limit,
+                 [this](const manager_spawner::Process& process) { tell_exit(process); }),
       connector_(loop, directory.daemon_socket(), kConnectTimeout,
                  [this](std::error_code error, const ChannelRef& channel) { daemon_connected(error, channel); }),
       listener_(loop, {std::move(listener), directory.spawner_socket(), nullptr, /*remove_file=*/false}, {},
@@ -73,6 +74,7 @@ void Spawner::daemon_asks(MessageEvent<daemon_spawner::Message>& request) {
       for (const ChannelRef& channel : std::exchange(waiting_, {})) connected(channel);
       return;
     }
+    case daemon_spawner::PING: request.answer(make_ack<daemon_spawner::Message>(request.correlation_id())); return;
     default:
       request.answer(make_refusal<daemon_spawner::Message>(request.correlation_id(), not_a_request(request.message())));
   }

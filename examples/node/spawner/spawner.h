@@ -1,8 +1,10 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include <snowfox/core/clock.h>
@@ -28,9 +30,10 @@ class Spawner {
  public:
   /// Connects to the daemon, who must be the parent process, and takes connections from `listener`, a socket that
   /// listens where the manager connects to. `on_connected` is called when the connection to the daemon stands and
-  /// nothing has been read yet; what it throws ends the spawner. `loop` must outlive the spawner.
+  /// nothing has been read yet; what it throws ends the spawner. `descriptor_limit` is that of processes, if not our
+  /// own. `loop` must outlive the spawner.
   Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
-          std::function<void()> on_connected = {});
+          std::function<void()> on_connected = {}, std::optional<rlim_t> descriptor_limit = {});
 
  private:
   struct Ending final : Timer {

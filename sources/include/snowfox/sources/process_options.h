@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -81,6 +82,10 @@ struct ProcessOptions {
   ProcessStream output = ProcessStream::inherit();
   ProcessStream error = ProcessStream::inherit();
   std::vector<PassedDescriptor> descriptors = {};
+
+  /// How many descriptors the child may have until it asks for more (RLIMIT_NOFILE, the soft limit), if not as many as
+  /// its parent; at most the hard limit.
+  std::optional<rlim_t> descriptor_limit = {};
 
   ProcessGroup process_group = ProcessGroup::Same;
   /// Sent to the child when the thread that started it ends; 0: none. Lost if the program is set-user-id.
