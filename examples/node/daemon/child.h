@@ -34,11 +34,14 @@ class Child {
   /// Called when the child has said that it is ready: it may be told something. Before that it may be about to end, and
   /// what it is sent then would hide what it says last.
   using OnReady = std::function<void()>;
+  /// Called when the child asks for the end of the node; empty: it may not.
+  using OnShutdown = std::function<void(const CorrelationId& id)>;
 
-  Child(LoopManager& loop, std::string name, OnReady on_ready)
+  Child(LoopManager& loop, std::string name, OnReady on_ready, OnShutdown on_shutdown = {})
       : loop_(loop),
         name_(std::move(name)),
         on_ready_(std::move(on_ready)),
+        on_shutdown_(std::move(on_shutdown)),
         link_(
             loop, name_, [this](MessageEvent<Message>& event) { asked(event); },
             [this](std::error_code reason) {
@@ -110,6 +113,9 @@ class Child {
       // Its process ends, too; but this says why.
       if (ready_.wanted())
         ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
+    } else if (event.message().has_shutdown() && on_shutdown_) {
+      event.answer(make_ack<Message>(event.correlation_id()));
+      on_shutdown_(event.correlation_id());
     } else {
       event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
     }
@@ -141,6 +147,7 @@ class Child {
   LoopManager& loop_;
   std::string name_;
   OnReady on_ready_;
+  OnShutdown on_shutdown_;
   Link<Message> link_;
   std::unique_ptr<ProcessSource> process_;
   Resolver<void> ready_;

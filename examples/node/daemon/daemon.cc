@@ -63,11 +63,17 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
                  for (const auto& orphan : orphans_) tell_of_orphan(orphan);
                  tell_spawner();
                }),
-      manager_(loop, "snow-fox-manager", [this] { tell_manager(); }) {}
+      manager_(
+          loop, "snow-fox-manager", [this] { tell_manager(); }, [this](const CorrelationId& id) { end_asked(id); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
 
 void Daemon::end() { interrupt(std::make_exception_ptr(EndAsked())); }
+
+void Daemon::end_asked(const CorrelationId& id) {
+  loop_.log().info(kComponent, "ending as a client asks", {}, id);
+  on_end_asked_();
+}
 
 Promise<void> Daemon::reload() {
   using Message = daemon_manager::Message;

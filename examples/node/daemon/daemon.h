@@ -2,8 +2,10 @@
 
 #include <deque>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <snowfox/core/clock.h>
@@ -52,6 +54,8 @@ class Daemon {
   Promise<Ended> run(OnReady on_ready);
   /// Begins to end; run()'s promise tells when it has.
   void end();
+  /// Called in place of end() when a client asks for the end of the node.
+  void set_on_end_asked(std::function<void()> on_end_asked) { on_end_asked_ = std::move(on_end_asked); }
   /// Whether it is the process of one of its children.
   bool is_child(pid_t pid) const noexcept;
   /// A process has ended whose parent had died before: the spawner may know it.
@@ -74,6 +78,7 @@ class Daemon {
   Promise<void> start(Child<Message>& child, const ListeningSocket& listener);
   Promise<void> wait(Promise<void> what);
   void interrupt(std::exception_ptr reason);
+  void end_asked(const CorrelationId& id);
   void connected(const ChannelRef& channel);
   void tell_spawner();
   void tell_of_orphan(const OrphanReaper::Orphan& orphan);
@@ -93,6 +98,7 @@ class Daemon {
   std::deque<OrphanReaper::Orphan> orphans_;  // that ended lately; the spawner may not have been there
   std::exception_ptr interruption_;           // why it ends, once it does
   Resolver<void> interrupted_;
+  std::function<void()> on_end_asked_ = [this] { end(); };
 };
 
 }  // namespace snowfox::node
