@@ -116,7 +116,7 @@ TEST_F(NodeServiceTest, SaysWhichServiceThereIsNot) {
   const Finished nonsense = ask("service.start('../x')");
   EXPECT_EQ(nonsense.exit_code, 2);
   EXPECT_THAT(nonsense.error, HasSubstr("service.start() takes the id of a service"));
-  EXPECT_EQ(ask("services").output, "no services are configured\n");
+  EXPECT_EQ(ask("service.list()").output, "no services are configured\n");
   stop();
 }
 
@@ -335,7 +335,7 @@ TEST_F(NodeServiceTest, TellsWhoWatchesOfEachChange) {
   service_in("other", Service::Running);
   Program watching = client_program({"--json", "--eval", "service.watch('web')"});
   EXPECT_TRUE(eventually([&] { return lines(watching.output()) == 1; }));
-  EXPECT_THAT(watching.output(), HasSubstr("\"services\":[{\"id\":\"web\""));
+  EXPECT_THAT(watching.output(), HasSubstr("[{\"id\":\"web\""));
   EXPECT_EQ(status().details().services().watches(), 1);
   EXPECT_EQ(ask("service.start('web'); service.restart('other')").exit_code, 0);
   EXPECT_TRUE(eventually([&] { return watching.output().find("\"state\":\"Running\"") != std::string::npos; }));

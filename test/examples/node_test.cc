@@ -65,7 +65,8 @@ TEST_F(NodeTest, EndsUnderLoadAndWithClientsThatNeverRead) {
   while (send_some(never_reads.fd(), RawClient::frame(never_reads.status_request(true))) != 0) {
   }
   std::vector<Program> load;
-  for (int i = 0; i < 3; ++i) load.push_back(client_program({"--repeat", "100000", "--eval", "node.status(true)"}));
+  for (int i = 0; i < 3; ++i)
+    load.push_back(client_program({"--eval", "for i = 1, 100000 do node.status(true):on(function() end) end"}));
   EXPECT_TRUE(eventually([&] { return status().details().api().requests() > 1000; }));
   stop();
   for (Program& client : load) EXPECT_THAT(client.wait(), AnyOf(0, 1));
@@ -393,7 +394,7 @@ TEST_F(NodeTest, TellsWhoAskedForAReloadWhatIsWrongAndTurnsGreenAgain) {
     EXPECT_EQ(status().status().colour(), Status::Yellow);
   }
   configure("node: {name: other}\n");
-  const Finished reloaded = client({"--eval", "reload"});
+  const Finished reloaded = client({"--eval", "node.reload()"});
   EXPECT_EQ(reloaded.exit_code, 0) << reloaded.error;
   const auto info = status();
   EXPECT_EQ(info.status().colour(), Status::Green);
@@ -426,7 +427,7 @@ TEST_F(NodeTest, HasNoMemoryErrorsThatValgrindFinds) {
   start_program(path("bin/snow-fox-daemon"), {"--shutdown-timeout", "60s"}, {});
   write_file(path("script"), "node.status(true)\nnode.reload()\nclient.version()\n");
   for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {}, {"--json", "--file", path("script")}, {"--repeat", "100", "--eval", "status; node.status(true)"}}) {
+           {}, {"--json", "--file", path("script")}, {"--eval", "for i = 1, 100 do node.status(i % 2 == 0) end"}}) {
     std::vector<std::string> all{"--socket", socket().str()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     Program asking(client, all, {.input = path("script"), .output = path("output"), .error = path("error")});
@@ -491,7 +492,7 @@ class NodeAsRootTest : public NodeTest {
     std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
   }
   Finished client_as_nobody() {
-    return client({"--eval", "status"}, {.in_child = [uid = nobody_->pw_uid, gid = nobody_->pw_gid] {
+    return client({"--eval", "node.status()"}, {.in_child = [uid = nobody_->pw_uid, gid = nobody_->pw_gid] {
                     if (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(uid) != 0) _exit(126);
                   }});
   }
@@ -523,7 +524,7 @@ TEST_F(NodeAsRootTest, RefusesWhomTheConfigurationDoesNotAllow) {
   for (const std::string& allow :
        std::vector<std::string>{"users: [nobody]", "groups: [" + std::to_string(nobody_->pw_gid) + "]"}) {
     configure("api: {allow: {" + allow + "}}\n");
-    EXPECT_EQ(client({"--eval", "reload"}).exit_code, 0);
+    EXPECT_EQ(client({"--eval", "node.reload()"}).exit_code, 0);
     EXPECT_EQ(client_as_nobody().exit_code, 0);
   }
   stop();

@@ -38,8 +38,8 @@ class Child {
   /// Called when the child has said that it is ready: it may be told something. Before that it may be about to end, and
   /// what it is sent then would hide what it says last.
   using OnReady = std::function<void()>;
-  /// Called with what it says besides; false if that makes no sense.
-  using OnTold = std::function<bool(const Message&)>;
+  /// Called with what it says or asks besides; false if that makes no sense.
+  using OnTold = std::function<bool(MessageEvent<Message>&)>;
 
   /// `patience` is how long it may leave a question without an answer; zero: for ever.
   Child(LoopManager& loop, std::string name, Duration patience, OnReady on_ready, OnTold on_told)
@@ -122,7 +122,7 @@ class Child {
       // Its process ends, too; but this says why.
       if (ready_.wanted())
         ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
-    } else if (!on_told_(event.message())) {
+    } else if (!on_told_(event)) {
       event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
     }
   }

@@ -84,10 +84,10 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
             for (const auto& orphan : orphans_) tell_of_orphan(orphan);
             tell_spawner();
           },
-          [](const daemon_spawner::Message&) { return false; }),
+          [](MessageEvent<daemon_spawner::Message>&) { return false; }),
       manager_(
           loop, "snow-fox-manager", options_.answer_timeout, [this] { tell_manager(); },
-          [this](const daemon_manager::Message& message) { return told(message); }) {}
+          [this](MessageEvent<daemon_manager::Message>& event) { return told(event); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
 
@@ -295,7 +295,14 @@ void Daemon::tell_spawner() {
   spawner_.link().send(message);
 }
 
-bool Daemon::told(const daemon_manager::Message& message) {
+bool Daemon::told(MessageEvent<daemon_manager::Message>& event) {
+  const daemon_manager::Message& message = event.message();
+  if (message.has_shutdown()) {
+    loop_.log().info(kComponent, "ending as a client asks", {}, event.correlation_id());
+    event.answer(make_ack<daemon_manager::Message>(event.correlation_id()));
+    on_end_asked_();
+    return true;
+  }
   if (!message.has_node_status()) return false;
   const Status& status = message.node_status();
   node_status_ = Status::Colour_Name(status.colour()) + ": " + status.reason();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <snowfox/context/inherited_listeners.h>
@@ -62,6 +63,8 @@ class Daemon {
   Promise<Ended> run(OnReady on_ready);
   /// Begins to end; run()'s promise tells when it has.
   void end();
+  /// Called in place of end() when a client asks for the end of the node.
+  void on_end_asked(std::function<void()> on_end_asked) { on_end_asked_ = std::move(on_end_asked); }
   /// Whether it is the process of one of its children.
   bool is_child(pid_t pid) const noexcept;
   /// A process has ended whose parent had died before: the spawner may know it.
@@ -88,7 +91,7 @@ class Daemon {
   void tell_spawner();
   void tell_of_orphan(const OrphanReaper::Orphan& orphan);
   void tell_manager();
-  bool told(const daemon_manager::Message& message);
+  bool told(MessageEvent<daemon_manager::Message>& event);
   void say(const std::string& status);
 
   LoopManager& loop_;
@@ -108,6 +111,7 @@ class Daemon {
   std::deque<OrphanReaper::Orphan> orphans_;  // that ended lately; the spawner may not have been there
   std::exception_ptr interruption_;           // why it ends, once it does
   Resolver<void> interrupted_;
+  std::function<void()> on_end_asked_ = [this] { end(); };
 };
 
 }  // namespace snowfox::node

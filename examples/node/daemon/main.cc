@@ -87,6 +87,7 @@ int run(CommandLine& line, Background* background) {
     ending = std::move(completion);
     daemon.end();
   });
+  daemon.on_end_asked([&] { process.shutdown(); });
   process.on_reload([&](Process::Completion completion) {
     daemon.reload().finally([completion = std::move(completion)]() mutable { completion.done(); }).detach();
   });

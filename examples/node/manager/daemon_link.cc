@@ -44,6 +44,12 @@ bool DaemonLink::start_failed(const std::string& reason) {
   return link_.send(message);
 }
 
+Promise<void> DaemonLink::shut_down(const CorrelationId& id) {
+  auto request = make_message<Message>(Message::kShutdown, id);
+  request.mutable_shutdown();
+  return link_.ask(std::move(request), {.id = id}).then([](const Message&) {});
+}
+
 void DaemonLink::asked(MessageEvent<Message>& request) {
   const CorrelationId& id = request.correlation_id();
   switch (request.message().code()) {

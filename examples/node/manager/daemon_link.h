@@ -37,6 +37,8 @@ class DaemonLink {
   void ready();
   /// Says that they never will be. False if there is nobody to say it to.
   bool start_failed(const std::string& reason);
+  /// Asks for the end of the node, on behalf of the request `id`. Settled when that has begun.
+  Promise<void> shut_down(const CorrelationId& id);
   void describe(public_api::Link& link) const;
 
  private:

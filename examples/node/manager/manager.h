@@ -55,6 +55,7 @@ class Manager final : public NodeRequests {
   Promise<void> restart_service(const std::string& id) override { return services_.restart(id); }
   public_api::ExplainResponse explain(const CorrelationId& id) override;
   std::optional<Error> reload(const CorrelationId& id) override;
+  Promise<void> shut_down(const CorrelationId& id) override { return daemon_.shut_down(id); }
 
  private:
   struct NamedStatus {

@@ -186,6 +186,7 @@ void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
       if (auto error = node_.reload(id)) return refuse(request, std::move(*error));
       request.answer(make_ack<Message>(id));
       return;
+    case public_api::SHUTDOWN: return shut_down(request, client);
     case public_api::EXPLAIN_REQUEST: return explain(request);
     case public_api::SERVICE_START: {
       const auto& asked = request.message().service_start();
@@ -207,6 +208,22 @@ void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
       return;
     default: refuse(request, not_a_request(request.message()));
   }
+}
+
+void PublicApi::shut_down(MessageEvent<Message>& request, const Client& client) {
+  const CorrelationId id = request.correlation_id();
+  loop_.log().info(kComponent, "end of the node asked for", {{"client", client.id}}, id);
+  const auto send = [this, drain = request.drain_id()](const Message& answer) {
+    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
+  };
+  node_.shut_down(id)
+      .then([send, id] { send(make_ack<Message>(id)); })
+      .otherwise([this, send, id](const std::exception_ptr& error) {
+        ++errors_;
+        send(make_refusal<Message>(id, to_error(error)));
+      })
+      .finally([lease = request.answer_later()] {})
+      .detach();
 }
 
 void PublicApi::explain(MessageEvent<Message>& request) {

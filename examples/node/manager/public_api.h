@@ -40,6 +40,8 @@ class NodeRequests {
   virtual public_api::ExplainResponse explain(const CorrelationId& id) = 0;
   /// Reads the configuration again; the Error if it is refused.
   virtual std::optional<Error> reload(const CorrelationId& id) = 0;
+  /// Ends the node. Settled when that has begun.
+  virtual Promise<void> shut_down(const CorrelationId& id) = 0;
 };
 
 /// The clients of a node: who they are, what they ask, what they are answered.
@@ -89,6 +91,7 @@ class PublicApi {
   void dispatch(MessageEvent<Message>& request, Client& client);
   void introduce(MessageEvent<Message>& request, Client& client);
   void send_details(MessageEvent<Message>& request);
+  void shut_down(MessageEvent<Message>& request, const Client& client);
   void explain(MessageEvent<Message>& request);
   void act(MessageEvent<Message>& request, Promise<void> done, const std::string& service);
   void send_services(MessageEvent<Message>& request, const std::string& service);
