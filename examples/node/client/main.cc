@@ -19,10 +19,12 @@
 #include "client/call.h"
 #include "client/call_meaning.h"
 #include "client/call_runner.h"
+#include "client/message_text.h"
 #include "client/node_client.h"
 #include "client/repetition.h"
 #include "client/shell.h"
 #include "client/standard_output.h"
+#include "client/trace_text.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
 
@@ -38,6 +40,7 @@ struct CommandLine {
   bool json = false;
   Duration timeout = std::chrono::seconds(30);
   std::size_t repeat = 0;
+  std::optional<std::string> traced;  // the id of a request, or "" for the latest
 
   bool has_script() const { return code.has_value() || !file.empty(); }
 };
@@ -60,6 +63,14 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
                  "Make the calls of --eval or --file N times, all at once, and print a summary in place of the answers")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000));
+  app.add_option(
+         "--trace", line.traced,
+         "Show the way of the request with this id through the processes of the node, with times; without an ID "
+         "the latest requests")
+      ->type_name("[ID]")
+      ->expected(0, 1)
+      ->excludes(code)
+      ->excludes(file);
   app.footer("Calls, separated by ; or lines:\n" + call_help() +
              "\nExit code: 0 if all was answered; 1 if there is no node, or it says no, or nothing in time; 2 after a\n"
              "mistake on the command line or in a script.");
@@ -119,6 +130,7 @@ class Session {
 
  private:
   void begin() {
+    if (line_.traced) return trace();
     if (!line_.has_script()) {
       shell_ = std::make_unique<Shell>(loop_, client_, Shell::Options{line_.json, line_.timeout},
                                        [this](int exit_code) { loop_.stop(exit_code); });
@@ -134,6 +146,19 @@ class Session {
                       /*to_the_end=*/true);
   }
 
+  void trace() {
+    client_.ask(trace_request(*line_.traced), is_trace)
+        .then([this](const NodeClient::Message& answer) {
+          print(trace_text(answer.trace_response(), *line_.traced, line_.json));
+          loop_.stop(EXIT_SUCCESS);
+        })
+        .otherwise([this](const std::exception_ptr& error) {
+          complain(printable(tell(error, line_.timeout)));
+          loop_.stop(EXIT_FAILURE);
+        })
+        .detach();
+  }
+
   void summarise(const Repetition::Result& result) {
     if (!result.first_failure.empty()) complain(result.first_failure);
     try {
@@ -147,6 +172,7 @@ class Session {
 
   void lost(std::error_code reason) {
     if (shell_) return shell_->lost(reason);
+    if (line_.traced) return;  // what was asked is rejected
     if (line_.repeat == 0) runner_.lost(reason.message());
   }
 

@@ -74,11 +74,15 @@ Promise<void> NodeClient::introduce() {
 Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
   auto request = request_of(call);
   assert(request);
+  return ask(std::move(*request), [call](const Message& answer) { return fits(answer, call); });
+}
+
+Promise<NodeClient::Message> NodeClient::ask(Message request, Fits fits) {
   if (!connected()) return rejected<Message>(loop_, std::make_error_code(std::errc::not_connected));
   const CorrelationId id = ids_->next();
-  return link_.ask(std::move(*request), {.deadline = timeout_, .id = id})
-      .then([call](Message&& answer) {
-        if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
+  return link_.ask(std::move(request), {.deadline = timeout_, .id = id})
+      .then([fits = std::move(fits)](Message&& answer) {
+        if (!fits(answer)) throw std::runtime_error("the answer is another request's");
         return std::move(answer);
       })
       .otherwise([this, id](const std::exception_ptr& error) -> Message { fail(id, error); });
@@ -87,6 +91,8 @@ Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
 void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
+  } catch (const RemoteError& refusal) {
+    throw RemoteError(make_error(refusal.code(), fmt::format("{} (request {})", refusal.what(), id.text())));
   } catch (const std::system_error& failure) {
     // How far it came; with a million of them under way, of the first few.
     if (failure.code() != Errc::DeadlineExceeded || explained_ == kExplained) throw;

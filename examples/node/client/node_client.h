@@ -43,6 +43,10 @@ class NodeClient {
   /// The answer to what `call`, which must be one for the node, asks of it. Rejected with RemoteError if the node says
   /// no, with std::system_error if it says nothing.
   Promise<Message> ask(const Call& call);
+  /// The same of any request that has its code and payload; `fits` says of what the node answers whether it may be the
+  /// answer to that. An error ends with the request's id, by which the node knows more (`--trace`).
+  using Fits = std::function<bool(const Message&)>;
+  Promise<Message> ask(Message request, Fits fits);
 
  private:
   void receive(MessageEvent<Message>& unasked);

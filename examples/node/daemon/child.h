@@ -17,6 +17,7 @@
 #include <snowfox/sources/process_source.h>
 
 #include "common/link.h"
+#include "common/trace_recorder.h"
 
 namespace snowfox::node {
 
@@ -35,9 +36,11 @@ class Child {
   /// what it is sent then would hide what it says last.
   using OnReady = std::function<void()>;
 
-  Child(LoopManager& loop, std::string name, OnReady on_ready)
+  /// `recorder` is whose lines it may ask for.
+  Child(LoopManager& loop, std::string name, const TraceRecorder& recorder, OnReady on_ready)
       : loop_(loop),
         name_(std::move(name)),
+        recorder_(recorder),
         on_ready_(std::move(on_ready)),
         link_(
             loop, name_, [this](MessageEvent<Message>& event) { asked(event); },
@@ -65,9 +68,10 @@ class Child {
     if (!running()) failed_.resolve(how_it_ended_);
     return std::move(promise);
   }
-  /// Asks the child to end in order, as soon as there is a link to it.
-  void shut_down(Duration timeout) {
-    shutdown_ = make_message<Message>(Message::kShutdown, loop_.ids().next());
+  /// Asks the child to end in order, as soon as there is a link to it; under `id`.
+  void shut_down(Duration timeout, const CorrelationId& id) {
+    shutdown_ = make_message<Message>(Message::kShutdown, id);
+    ending_ = id;
     shutdown_->mutable_shutdown();
     shutdown_->set_timeout_ms(
         static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(timeout).count()));
@@ -82,7 +86,7 @@ class Child {
   /// Ends the process with SIGKILL.
   void kill() {
     if (!running()) return;
-    loop_.log().warning("daemon", "child killed: it did not end in time", {{"child", name_}, {"pid", pid()}});
+    loop_.log().warning("daemon", "child killed: it did not end in time", {{"child", name_}, {"pid", pid()}}, ending_);
     process_->signal(SIGKILL);
   }
 
@@ -111,12 +115,18 @@ class Child {
       if (ready_.wanted())
         ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
     } else {
-      event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
+      answer_others(event);
     }
+  }
+  void answer_others(MessageEvent<Message>& event) {
+    if constexpr (requires { event.message().trace_request(); }) {
+      if (event.message().has_trace_request()) return answer_trace(event, recorder_);
+    }
+    event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
   }
   void ended(const ProcessExit& exit) {
     loop_.log().write(shutdown_ && exit.success() ? LogLevel::Info : LogLevel::Error, "daemon", "child ended",
-                      {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}});
+                      {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}}, ending_);
     process_.reset();
     ended_at_ = loop_.now();
     how_it_ended_ = exit.str();
@@ -140,6 +150,7 @@ class Child {
 
   LoopManager& loop_;
   std::string name_;
+  const TraceRecorder& recorder_;
   OnReady on_ready_;
   Link<Message> link_;
   std::unique_ptr<ProcessSource> process_;
@@ -151,6 +162,7 @@ class Child {
   std::string how_it_ended_;
   Promise<void> last_words_;
   std::optional<Message> shutdown_;  // set once it was asked to end
+  CorrelationId ending_;             // under which
 };
 
 }  // namespace snowfox::node

@@ -50,6 +50,7 @@ std::vector<std::string> environment_for_children() {
 // The sockets of inner links are for the one user as whom their other end runs.
 Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options)
     : loop_(loop),
+      recorder_(loop, "snow-fox-daemon"),
       directory_(directory),
       lock_(lock),
       options_(std::move(options)),
@@ -58,12 +59,12 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
       public_socket_(loop.io(), directory.public_socket(), 0660, std::nullopt, options_.manager.shared_group),
       listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
-      spawner_(loop, "snow-fox-spawner",
+      spawner_(loop, "snow-fox-spawner", recorder_,
                [this] {
                  for (const auto& orphan : orphans_) tell_of_orphan(orphan);
                  tell_spawner();
                }),
-      manager_(loop, "snow-fox-manager", [this] { tell_manager(); }) {}
+      manager_(loop, "snow-fox-manager", recorder_, [this] { tell_manager(); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
 
@@ -103,8 +104,10 @@ Task<Daemon::Ended> Daemon::live(OnReady on_ready) {
   // Nobody is to come in any more while the last ones are served.
   public_socket_.close();
   const TimePoint now = loop_.now();
-  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100));
-  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout));
+  const CorrelationId id = loop_.ids().next();
+  loop_.log().info(kComponent, "the children are to end", {}, id);
+  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100), id);
+  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout), id);
   co_return ended;
 }
 
@@ -181,10 +184,10 @@ Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listen
 }
 
 template <typename Message>
-Task<> Daemon::stop(Child<Message>& child, TimePoint deadline) {
+Task<> Daemon::stop(Child<Message>& child, TimePoint deadline, const CorrelationId& id) {
   if (!child.running()) co_return;
   const Duration left = std::max<Duration>(deadline - loop_.now(), std::chrono::milliseconds(1));
-  child.shut_down(left);
+  child.shut_down(left, id);
   co_await await_end(child, left);
 }
 
