@@ -601,7 +601,7 @@ TEST_F(NodeClientTest, RejectsAllThatIsPendingWhenTheConnectionIsLost) {
 // Goal: a request that hangs is found among all that wait, and one can see how far it came and who keeps it waiting.
 TEST_F(NodeClientTest, TellsWhatTheNodeWaitsFor) {
   start();
-  EXPECT_THAT(client({"--eval", "node.trace('nobody/1')"}).output,
+  EXPECT_THAT(client({"--eval", "node.waits('nobody/1')"}).output,
               AllOf(HasSubstr("nobody/1 does not wait\n"), HasSubstr("no step of it is remembered")));
   ::kill(spawner(), SIGSTOP);
   Program asking = client_program({"--eval", "node.status(true)"});
@@ -614,14 +614,14 @@ TEST_F(NodeClientTest, TellsWhatTheNodeWaitsFor) {
     return std::regex_search(waits, found, waiting_id);
   })) << waits;
   const std::string id = found[1];
-  const Finished traced = client({"--eval", "node.trace('" + id + "')"});
+  const Finished traced = client({"--eval", "node.waits('" + id + "')"});
   EXPECT_EQ(traced.exit_code, 0) << traced.error;
   EXPECT_THAT(traced.output, ContainsRegex("^" + id + " waits for .*manager_spawner::Message since .*, for .* more"));
   EXPECT_THAT(traced.output, ContainsRegex("received.*public_api::Message.*\n.*kept .*manager_spawner.*\n"
                                            ".*enqueued +[0-9]+ bytes.*\n.*handled.*\n.*flushed +[0-9]+ bytes"));
   ::kill(spawner(), SIGCONT);
   EXPECT_EQ(asking.wait(), 0);
-  EXPECT_THAT(client({"--eval", "node.trace('" + id + "')"}).output,
+  EXPECT_THAT(client({"--eval", "node.waits('" + id + "')"}).output,
               AllOf(HasSubstr(id + " does not wait\n"), HasSubstr("fulfilled")));
   EXPECT_THAT(client({"--eval", "node.waits()"}).output, ContainsRegex("orphan answers: [0-9]+"));
   stop();

@@ -19,9 +19,10 @@ constexpr std::array kForms{
              "how the node is; node.status(true): with details"},
     CallForm{Call::Kind::Reload, "node", "reload", "", Takes::Nothing, "have the node read its configuration again"},
     CallForm{Call::Kind::Shutdown, "node", "shutdown", "", Takes::Nothing, "end the node, and its services with it"},
-    CallForm{Call::Kind::Waits, "node", "waits", "", Takes::Nothing, "what the node waits for, and since when"},
-    CallForm{Call::Kind::Trace, "node", "trace", "id", Takes::CorrelationId,
-             "how the request with this correlation id came to wait, or to its end"},
+    CallForm{Call::Kind::Waits, "node", "waits", "[id]", Takes::AnyRequest,
+             "what the node, or the request with this id, waits for, and since when"},
+    CallForm{Call::Kind::Trace, "node", "trace", "[id]", Takes::AnyRequest,
+             "the way of the request with this id through all processes; the latest requests"},
     CallForm{Call::Kind::List, "service", "list", "[id]", Takes::AnyService, "all services, and how they are"},
     CallForm{Call::Kind::Service, "service", "status", "id", Takes::Service, "how a service is"},
     CallForm{Call::Kind::Start, "service", "start", "id", Takes::Service, "start a service; answered when it runs"},
@@ -57,7 +58,7 @@ const CallForm& form_of(Call::Kind kind) {
 
 std::string fault_of_id(const CallForm& form, std::string_view id) {
   const auto name = [&form] { return fmt::format("{}.{}", form.table, form.function); };
-  if (form.takes == Takes::CorrelationId) {
+  if (form.takes == Takes::AnyRequest) {
     if (CorrelationId::parse(id) && is_plain(id)) return {};
     return fmt::format("{}() takes a correlation id: expected 1 to 39 printable characters, as in {}('client-1/7')",
                        name(), name());

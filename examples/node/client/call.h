@@ -26,7 +26,7 @@ struct Call {
 
   Kind kind = Kind::Status;
   bool details = false;  ///< of a Status
-  std::string id{};      ///< of a Trace, the correlation id; of what is about services, one, or empty for all
+  std::string id{};      ///< of Waits and Trace a correlation id, of what is about services one; or empty for all
 
   /// As a script writes it: `node.status(true)`.
   std::string str() const;
@@ -35,7 +35,7 @@ struct Call {
 /// How a script writes a kind of call.
 struct CallForm {
   /// What it takes in its parentheses.
-  enum class Takes : std::uint8_t { Nothing, Flag, CorrelationId, Service, AnyService };
+  enum class Takes : std::uint8_t { Nothing, Flag, Service, AnyService, AnyRequest };
 
   Call::Kind kind;
   std::string_view table;       ///< `node`, of

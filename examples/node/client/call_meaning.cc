@@ -1,6 +1,7 @@
 #include "client/call_meaning.h"
 
 #include "client/message_text.h"
+#include "client/trace_text.h"
 #include "common/message.h"
 
 namespace snowfox::node {
@@ -24,10 +25,14 @@ Message request_of(const Call& call) {
       request.mutable_shutdown();
       return request;
     }
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: {
+    case Call::Kind::Waits: {
       auto request = make_message<Message>(Message::kExplainRequest, {});
       request.mutable_explain_request()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::Trace: {
+      auto request = make_message<Message>(Message::kTraceRequest, {});
+      request.mutable_trace_request()->set_id(call.id);
       return request;
     }
     case Call::Kind::List:
@@ -69,8 +74,8 @@ bool fits(const Message& answer, const Call& call) {
   switch (call.kind) {
     case Call::Kind::Status:
       return answer.has_node_info_response() && answer.node_info_response().has_details() == call.details;
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: return answer.has_explain_response();
+    case Call::Kind::Waits: return answer.has_explain_response();
+    case Call::Kind::Trace: return answer.has_trace_response();
     case Call::Kind::Service:
     case Call::Kind::Start:
     case Call::Kind::Stop:
@@ -87,8 +92,8 @@ bool fits(const Message& answer, const Call& call) {
 AnswerValue value_of(const Message& answer, const Call& call) {
   switch (call.kind) {
     case Call::Kind::Status: return {{&answer.node_info_response()}};
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: return {{&answer.explain_response()}};
+    case Call::Kind::Waits: return {{&answer.explain_response()}};
+    case Call::Kind::Trace: return {{&answer.trace_response()}};
     case Call::Kind::Service:
     case Call::Kind::Start:
     case Call::Kind::Stop:
@@ -111,8 +116,8 @@ std::string answer_text(const Message& answer, const Call& call, const Paint& pa
     case Call::Kind::Status: return to_text(answer.node_info_response(), paint);
     case Call::Kind::Reload: return "the configuration was reloaded\n";
     case Call::Kind::Shutdown: return "the node ends\n";
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: return to_text(answer.explain_response(), call.id);
+    case Call::Kind::Waits: return to_text(answer.explain_response(), call.id);
+    case Call::Kind::Trace: return trace_text(answer.trace_response(), call.id);
     case Call::Kind::List:
     case Call::Kind::Service:
     case Call::Kind::Start:

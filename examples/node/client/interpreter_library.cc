@@ -151,9 +151,9 @@ int Interpreter::ask(lua_State* state) {
       call.details = lua_toboolean(state, 1) != 0;
       break;
     case CallForm::Takes::AnyService:
+    case CallForm::Takes::AnyRequest:
       if (lua_isnoneornil(state, 1)) break;
       [[fallthrough]];
-    case CallForm::Takes::CorrelationId:
     case CallForm::Takes::Service: {
       call.id = lua_type(state, 1) == LUA_TSTRING ? lua_tostring(state, 1) : "";
       const std::string fault = fault_of_id(form, call.id);

@@ -43,6 +43,7 @@ struct CommandLine {
   std::string colour = "auto";
   Duration timeout = std::chrono::seconds(30);
   std::size_t memory_mib = 64;
+  std::optional<std::string> traced;  // the id of a request, or "" for the latest
 };
 
 std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
@@ -56,7 +57,7 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
          "without it the user's own node, or else the system's")
       ->type_name("ADDRESS");
   auto* code = app.add_option("--eval", line.code, "Do what CODE says")->type_name("CODE");
-  app.add_option("--file", line.file, "Do what the script FILE says")->type_name("FILE")->excludes(code);
+  auto* file = app.add_option("--file", line.file, "Do what the script FILE says")->type_name("FILE")->excludes(code);
   app.add_flag("--json", line.json, "Print answers and values as JSON, one a line");
   app.add_option("--color,--colour", line.colour, "Colours: auto, on a terminal unless NO_COLOR is set; always; never")
       ->type_name("WHEN")
@@ -66,6 +67,14 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
       ->type_name("MIB")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
+  app.add_option(
+         "--trace", line.traced,
+         "Show the way of the request with this id through the processes of the node, with times; without an ID "
+         "the latest requests")
+      ->type_name("[ID]")
+      ->expected(0, 1)
+      ->excludes(code)
+      ->excludes(file);
   std::string calls;
   for (const CallForm& form : call_forms()) calls += fmt::format("  {:<24}{}\n", form.written(), form.help);
   app.footer(
@@ -271,7 +280,13 @@ int run(int argc, char** argv) {
   const bool at_terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   std::optional<Interpreter::Script> script;
   try {
-    if (line.code) {
+    if (line.traced) {
+      const Call call{.kind = Call::Kind::Trace, .id = *line.traced};
+      if (const auto fault = call.id.empty() ? "" : fault_of_id(form_of(call.kind), call.id); !fault.empty()) {
+        throw std::invalid_argument("--trace: " + fault);
+      }
+      script = {call.str(), "=--trace", true};
+    } else if (line.code) {
       script = {*line.code, "=--eval", true};
     } else if (!line.file.empty()) {
       script = {read_file(line.file), "@" + line.file};

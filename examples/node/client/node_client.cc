@@ -90,6 +90,8 @@ Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
 void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
+  } catch (const RemoteError& refusal) {
+    throw RemoteError(make_error(refusal.code(), fmt::format("{} (request {})", refusal.what(), id.text())));
   } catch (const std::system_error& failure) {
     if (failure.code() != Errc::DeadlineExceeded) throw;
     // How far it came; with a million of them under way, of the first few.

@@ -49,7 +49,8 @@ class NodeClient {
   const std::string& client_id() const noexcept { return client_id_; }
 
   /// The answer to what `call` asks of the node, which fits it. Rejected with RemoteError if the node says no, with
-  /// NoAnswer if it says nothing in time, with std::system_error if the connection is lost or there is none.
+  /// NoAnswer if it says nothing in time, with std::system_error if the connection is lost or there is none. A no ends
+  /// with the request's id, by which the node knows more (Call::Kind::Trace).
   Promise<Message> ask(const Call& call);
 
  private:

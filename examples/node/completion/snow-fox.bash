@@ -35,7 +35,8 @@ _snow_fox_value() {
     --group) mapfile -t COMPREPLY < <(compgen -g -- "$cur") ;;
     --log-level) _snow_fox_matching debug info warning error critical off ;;
     --log-format) _snow_fox_matching text json ;;
-    --*-timeout | --timeout | --trace | --repeat) ;; # anybody's guess
+    --color | --colour) _snow_fox_matching auto always never ;;
+    --*-timeout | --timeout | --trace | --memory) ;; # anybody's guess
     *) return 1 ;;
   esac
 }

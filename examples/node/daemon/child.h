@@ -19,6 +19,7 @@
 
 #include "common/duration.h"
 #include "common/link.h"
+#include "common/trace_recorder.h"
 
 namespace snowfox::node {
 
@@ -41,10 +42,13 @@ class Child {
   /// Called with what it says or asks besides; false if that makes no sense.
   using OnTold = std::function<bool(MessageEvent<Message>&)>;
 
-  /// `patience` is how long it may leave a question without an answer; zero: for ever.
-  Child(LoopManager& loop, std::string name, Duration patience, OnReady on_ready, OnTold on_told)
+  /// `recorder` is whose lines the child may ask for; `patience` is how long it may leave a question without an answer,
+  /// zero: for ever.
+  Child(LoopManager& loop, std::string name, const TraceRecorder& recorder, Duration patience, OnReady on_ready,
+        OnTold on_told)
       : loop_(loop),
         name_(std::move(name)),
+        recorder_(recorder),
         patience_(patience),
         on_ready_(std::move(on_ready)),
         on_told_(std::move(on_told)),
@@ -75,10 +79,11 @@ class Child {
     if (!running()) failed_.resolve(how_it_ended_);
     return std::move(promise);
   }
-  /// Asks the child to end in order, as soon as there is a link to it.
-  void shut_down(Duration timeout) {
+  /// Asks the child to end in order, as soon as there is a link to it; under `id`.
+  void shut_down(Duration timeout, const CorrelationId& id) {
     looking_ = {};
-    shutdown_ = make_message<Message>(Message::kShutdown, loop_.ids().next());
+    shutdown_ = make_message<Message>(Message::kShutdown, id);
+    ending_ = id;
     shutdown_->mutable_shutdown();
     shutdown_->set_timeout_ms(
         static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(timeout).count()));
@@ -93,7 +98,7 @@ class Child {
   /// Ends the process with SIGKILL.
   void kill() {
     if (!running()) return;
-    loop_.log().warning("daemon", "child killed: it did not end in time", {{"child", name_}, {"pid", pid()}});
+    loop_.log().warning("daemon", "child killed: it did not end in time", {{"child", name_}, {"pid", pid()}}, ending_);
     process_->signal(SIGKILL);
   }
 
@@ -122,9 +127,16 @@ class Child {
       // Its process ends, too; but this says why.
       if (ready_.wanted())
         ready_.reject(ChildFailed(name_ + " cannot start: " + event.message().start_failed().text()));
-    } else if (!on_told_(event)) {
-      event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
+    } else {
+      answer_others(event);
     }
+  }
+  void answer_others(MessageEvent<Message>& event) {
+    if constexpr (requires { event.message().trace_request(); }) {
+      if (event.message().has_trace_request()) return answer_trace(event, recorder_);
+    }
+    if (on_told_(event)) return;
+    event.answer(make_refusal<Message>(event.correlation_id(), not_a_request(event.message())));
   }
 
   // Of the time it has, a quarter is for a second question: whoever was stopped together with us, for however long,
@@ -153,7 +165,7 @@ class Child {
   }
   void ended(const ProcessExit& exit) {
     loop_.log().write(shutdown_ && exit.success() ? LogLevel::Info : LogLevel::Error, "daemon", "child ended",
-                      {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}});
+                      {{"child", name_}, {"pid", exit.pid}, {"how", exit.str()}}, ending_);
     looking_ = {};
     process_.reset();
     ended_at_ = loop_.now();
@@ -178,6 +190,7 @@ class Child {
 
   LoopManager& loop_;
   std::string name_;
+  const TraceRecorder& recorder_;
   Duration patience_;
   OnReady on_ready_;
   OnTold on_told_;
@@ -193,6 +206,7 @@ class Child {
   Promise<void> looking_;
   Promise<void> last_words_;
   std::optional<Message> shutdown_;  // set once it was asked to end
+  CorrelationId ending_;             // under which
 };
 
 }  // namespace snowfox::node

@@ -69,6 +69,7 @@ ListeningSocket public_socket(LoopManager& loop, const Address& address, std::op
 Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options,
                InheritedListeners inherited)
     : loop_(loop),
+      recorder_(loop, "snow-fox-daemon"),
       directory_(directory),
       lock_(lock),
       options_(std::move(options)),
@@ -79,14 +80,14 @@ Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, Daemo
       listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
       spawner_(
-          loop, "snow-fox-spawner", options_.answer_timeout,
+          loop, "snow-fox-spawner", recorder_, options_.answer_timeout,
           [this] {
             for (const auto& orphan : orphans_) tell_of_orphan(orphan);
             tell_spawner();
           },
           [](MessageEvent<daemon_spawner::Message>&) { return false; }),
       manager_(
-          loop, "snow-fox-manager", options_.answer_timeout, [this] { tell_manager(); },
+          loop, "snow-fox-manager", recorder_, options_.answer_timeout, [this] { tell_manager(); },
           [this](MessageEvent<daemon_manager::Message>& event) { return told(event); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
@@ -131,8 +132,10 @@ Task<Daemon::Ended> Daemon::live(OnReady on_ready) {
   // Nobody is to come in any more while the last ones are served.
   public_socket_.close();
   const TimePoint now = loop_.now();
-  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100));
-  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout));
+  const CorrelationId id = loop_.ids().next();
+  loop_.log().info(kComponent, "the children are to end", {}, id);
+  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100), id);
+  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout), id);
   co_return ended;
 }
 
@@ -213,10 +216,10 @@ Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listen
 }
 
 template <typename Message>
-Task<> Daemon::stop(Child<Message>& child, TimePoint deadline) {
+Task<> Daemon::stop(Child<Message>& child, TimePoint deadline, const CorrelationId& id) {
   if (!child.running()) co_return;
   const Duration left = std::max<Duration>(deadline - loop_.now(), std::chrono::milliseconds(1));
-  child.shut_down(left);
+  child.shut_down(left, id);
   co_await await_end(child, left);
 }
 

@@ -19,6 +19,7 @@
 #include "common/backoff.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
+#include "common/trace_recorder.h"
 #include "daemon/child.h"
 #include "daemon/identity.h"
 #include "daemon/listening_socket.h"
@@ -76,7 +77,7 @@ class Daemon {
   Task<Ended> live(OnReady on_ready);
   Task<> start(OnReady on_ready);
   template <typename Message>
-  Task<> stop(Child<Message>& child, TimePoint deadline);
+  Task<> stop(Child<Message>& child, TimePoint deadline, const CorrelationId& id);
   template <typename Message>
   Task<> await_end(Child<Message>& child, Duration patience);
   template <typename Message>
@@ -95,6 +96,7 @@ class Daemon {
   void say(const std::string& status);
 
   LoopManager& loop_;
+  TraceRecorder recorder_;
   RunDirectory directory_;
   int lock_;
   DaemonOptions options_;

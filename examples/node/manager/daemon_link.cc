@@ -55,8 +55,8 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
   switch (request.message().code()) {
     case daemon_manager::SHUTDOWN:
       loop_.log().info("manager", "ending as the daemon asks", {}, id);
-      handlers_.on_shutdown(
-          std::chrono::milliseconds(request.message().timeout_ms()));  // also if there is no memory to say so
+      handlers_.on_shutdown(std::chrono::milliseconds(request.message().timeout_ms()),
+                            id);  // also if there is no memory to say so
       request.answer(make_ack<Message>(id));
       return;
     case daemon_manager::RELOAD: {
@@ -68,6 +68,15 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
     case daemon_manager::PING: request.answer(make_ack<Message>(id)); return;
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
+}
+
+Promise<TraceResponse> DaemonLink::trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout) {
+  if (!link_.is_open()) return rejected<TraceResponse>(loop_, std::make_error_code(std::errc::not_connected));
+  auto message = make_message<Message>(Message::kTraceRequest, {});
+  message.mutable_trace_request()->set_id(about.str());
+  return link_.ask_because_of(origin, std::move(message), timeout).then([](Message&& answer) {
+    return std::move(*answer.mutable_trace_response());
+  });
 }
 
 void DaemonLink::describe(public_api::Link& link) const {

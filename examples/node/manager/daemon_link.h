@@ -20,7 +20,7 @@ class DaemonLink {
   using Message = daemon_manager::Message;
   struct Handlers {
     /// The manager is to end within so long.
-    std::function<void(Duration)> on_shutdown;
+    std::function<void(Duration, const CorrelationId&)> on_shutdown;
     /// The Error if the configuration is refused.
     std::function<std::optional<Error>(const CorrelationId&)> on_reload;
     std::function<void(const daemon_manager::Supervision&)> on_supervision;
@@ -39,6 +39,8 @@ class DaemonLink {
   bool start_failed(const std::string& reason);
   /// Asks for the end of the node, on behalf of the request `id`. Settled when that has begun.
   Promise<void> shut_down(const CorrelationId& id);
+  /// What it knows of the request `about`.
+  Promise<TraceResponse> trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout);
   void describe(public_api::Link& link) const;
 
  private:

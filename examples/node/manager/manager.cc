@@ -1,6 +1,7 @@
 #include "manager/manager.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <exception>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <snowfox/context/yaml_reader.h>
 #include <snowfox/core/error.h>
 #include <snowfox/core/explanation.h>
+#include <snowfox/promises/promise_group.h>
 
 #include "common/build_version.h"
 #include "common/status.h"
@@ -21,9 +23,20 @@ namespace snowfox::node {
 namespace {
 
 constexpr std::string_view kComponent = "manager";
+constexpr std::string_view kName = "snow-fox-manager";
 constexpr Duration kConnectTimeout = std::chrono::seconds(10);
 /// Of the time there is to end, so much in a hundred is for services; the rest is our own.
 constexpr int kServicesShare = 90;
+
+/// Clients are numbered from here on: elsewhere in each manager, so that a request of the one is not taken for one of
+/// another's before it.
+std::uint64_t first_client(LoopManager& loop) {
+  constexpr std::uint64_t kApart = 1000;
+  std::uint64_t random = 0;
+  const CorrelationId id = loop.ids().next();  // its front is drawn at random
+  std::from_chars(id.text().data(), id.text().data() + 4, random, 16);
+  return (random + 1) * kApart;
+}
 
 /// All that is wrong, in one line.
 std::string one_line(const ConfigurationError& error) {
@@ -68,11 +81,12 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
       options_(std::move(options)),
       statics_(loop),
       trail_(loop),
+      recorder_(loop, kName),
       spawner_(loop, {.on_exited = [this](const auto& process) { services_.exited(process); },
                       .on_gone = [this] { services_.spawner_gone(); },
                       .on_back = [this] { services_.look(); },
                       .on_doubt = [this] { services_.doubt(); }}),
-      daemon_(loop, {.on_shutdown = [this](Duration timeout) { end(timeout); },
+      daemon_(loop, {.on_shutdown = [this](Duration timeout, const CorrelationId& id) { end(timeout, id); },
                      .on_reload = [this](const CorrelationId& id) { return reload(id); },
                      .on_supervision = [this](const auto& supervision) { supervision_ = supervision; },
                      .on_gone =
@@ -82,7 +96,7 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
                            statics_.announce_stopping();
                            loop_.stop();
                          }}),
-      api_(loop, *this),
+      api_(loop, *this, first_client(loop)),
       services_(loop, spawner_, directory,
                 [this](const public_api::Service& service, bool removed) { api_.tell(service, removed); }),
       kept_(loop.io(), loop.log(), directory),
@@ -141,9 +155,9 @@ void Manager::load() {
                       {{"version", reload_.scope()->metadata().version}});
 }
 
-void Manager::end(Duration timeout) {
+void Manager::end(Duration timeout, const CorrelationId& id) {
   statics_.announce_stopping();
-  services_.shut_down(timeout * kServicesShare / 100).finally([this] { loop_.stop(); }).detach();
+  services_.shut_down(timeout * kServicesShare / 100, id).finally([this] { loop_.stop(); }).detach();
 }
 
 void Manager::build(const Configuration& configuration, DynamicScopeBuilder& scope) {
@@ -160,7 +174,7 @@ void Manager::build(const Configuration& configuration, DynamicScopeBuilder& sco
   scope.keep(std::make_unique<SchedulerSource>(loop_, configuration.tick,
                                                [this] { return make_event([this] { tick(); }, {.name = "Tick"}); }));
   scope.at_swap([this, &configuration] { in_force(configuration); });
-  scope.at_swap([this, plan = services_.prepare(configuration.services)] { services_.apply(*plan); });
+  scope.at_swap([this, plan = services_.prepare(configuration.services)] { services_.apply(*plan, reloading_); });
 }
 
 void Manager::in_force(const Configuration& configuration) noexcept {
@@ -194,7 +208,9 @@ void Manager::tell_status() {
 }
 
 std::optional<Error> Manager::reload(const CorrelationId& id) {
-  const ReloadResult result = reload_.reload();
+  reloading_ = id;
+  const ReloadResult result = reload_.reload(id);
+  reloading_ = {};
   refused_ = result ? std::string() : summary(*result.error);
   if (result) kept_.keep(texts_);
   if (result.changed()) ++reloads_;
@@ -226,6 +242,31 @@ public_api::ExplainResponse Manager::explain(const CorrelationId& id) {
   }
   answer.set_orphans(explanation.orphans());
   return answer;
+}
+
+Promise<public_api::Trace> Manager::trace(const CorrelationId& about, const CorrelationId& id, Duration timeout) {
+  const auto trace = std::make_shared<public_api::Trace>();
+  const auto add = [trace](std::string_view process, TraceResponse&& told) {
+    auto& part = *trace->add_parts();
+    part.set_process(std::string(process));
+    part.set_lines(static_cast<std::uint32_t>(told.lines_size()));
+    part.set_omitted_lines(told.omitted_lines());
+    for (TraceLine& line : *told.mutable_lines()) *trace->add_lines() = std::move(line);
+  };
+  const auto ask = [&](std::string_view process, Promise<TraceResponse> answer) {
+    return std::move(answer)
+        .then([add, process](TraceResponse&& told) { add(process, std::move(told)); })
+        .otherwise([trace, process](const std::exception_ptr& error) {
+          auto& part = *trace->add_parts();
+          part.set_process(std::string(process));
+          part.set_missing(snowfox::describe(error));
+        });
+  };
+  add(kName, recorder_.find(about));
+  std::vector<Promise<void>> others;
+  others.push_back(ask("snow-fox-spawner", spawner_.trace(about, id, timeout)));
+  others.push_back(ask("snow-fox-daemon", daemon_.trace(about, id, timeout)));
+  return all(loop_, std::move(others)).then([trace] { return std::move(*trace); });
 }
 
 Status Manager::configuration_status() const {

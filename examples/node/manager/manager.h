@@ -20,6 +20,7 @@
 
 #include "common/command_line.h"
 #include "common/run_directory.h"
+#include "common/trace_recorder.h"
 #include "manager/configuration.h"
 #include "manager/daemon_link.h"
 #include "manager/kept_configuration.h"
@@ -48,11 +49,16 @@ class Manager final : public NodeRequests {
   public_api::NodeInfoResponse node_info() override;
   Promise<public_api::NodeInfoResponse> detailed_node_info(const CorrelationId& id, Duration timeout) override;
   std::vector<public_api::Service> services(const std::string& id) const override { return services_.list(id); }
-  Promise<void> start_service(const std::string& id, const std::string& version) override {
-    return services_.start(id, version);
+  Promise<void> start_service(const std::string& id, const std::string& version, const CorrelationId& origin) override {
+    return services_.start(id, version, origin);
   }
-  Promise<void> stop_service(const std::string& id) override { return services_.stop(id); }
-  Promise<void> restart_service(const std::string& id) override { return services_.restart(id); }
+  Promise<void> stop_service(const std::string& id, const CorrelationId& origin) override {
+    return services_.stop(id, origin);
+  }
+  Promise<void> restart_service(const std::string& id, const CorrelationId& origin) override {
+    return services_.restart(id, origin);
+  }
+  Promise<public_api::Trace> trace(const CorrelationId& about, const CorrelationId& id, Duration timeout) override;
   public_api::ExplainResponse explain(const CorrelationId& id) override;
   std::optional<Error> reload(const CorrelationId& id) override;
   Promise<void> shut_down(const CorrelationId& id) override { return daemon_.shut_down(id); }
@@ -70,7 +76,7 @@ class Manager final : public NodeRequests {
   void in_force(const Configuration& configuration) noexcept;
   void tick();
   void tell_status();
-  void end(Duration timeout);
+  void end(Duration timeout, const CorrelationId& id);
 
   std::vector<NamedStatus> all_statuses() const;
   Status overall_status() const;
@@ -82,6 +88,7 @@ class Manager final : public NodeRequests {
   ManagerOptions options_;
   StaticScope statics_;
   Trail trail_;
+  TraceRecorder recorder_;
   SpawnerLink spawner_;
   DaemonLink daemon_;
   PublicApi api_;
@@ -94,7 +101,8 @@ class Manager final : public NodeRequests {
   std::uint32_t reloads_ = 0;
   std::uint32_t failed_reloads_ = 0;
   daemon_manager::Supervision supervision_;
-  Status told_;  // what the log and the daemon were told of the overall status
+  CorrelationId reloading_;  // the request that is being worked on
+  Status told_;              // what the log and the daemon were told of the overall status
 };
 
 }  // namespace snowfox::node

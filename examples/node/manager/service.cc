@@ -64,11 +64,15 @@ Service::~Service() = default;
 
 // --- what is wanted ---
 
-Promise<void> Service::start() {
+Promise<void> Service::start(const CorrelationId& origin) {
   wanted_ = true;
   start_anew_ = false;
+  if (state_ == public_api::Service::Running) {
+    loop_.log().debug(kComponent, "runs already", {{"service", id()}, {"pid", process_.pid()}}, origin);
+    return resolved(loop_);
+  }
+  begin_anew_for(origin);
   switch (state_) {
-    case public_api::Service::Running: return resolved(loop_);
     case public_api::Service::Stopping: start_anew_ = true; break;
     case public_api::Service::Starting: break;
     default: backoff_.reset(); launch();
@@ -77,9 +81,10 @@ Promise<void> Service::start() {
   return wait_for(Until::Up);
 }
 
-Promise<void> Service::stop() { return stop_within(configuration_.stop_timeout); }
+Promise<void> Service::stop(const CorrelationId& origin) { return stop_within(configuration_.stop_timeout, origin); }
 
-Promise<void> Service::stop_within(Duration patience) {
+Promise<void> Service::stop_within(Duration patience, const CorrelationId& origin) {
+  begin_anew_for(origin);
   wanted_ = false;
   start_anew_ = false;
   patience_ = std::min<Duration>(patience, configuration_.stop_timeout);
@@ -93,17 +98,18 @@ Promise<void> Service::stop_within(Duration patience) {
   return resolved(loop_);
 }
 
-Promise<void> Service::restart() {
+Promise<void> Service::restart(const CorrelationId& origin) {
   wanted_ = true;
   backoff_.reset();
   patience_ = configuration_.stop_timeout;
-  if (!has_process()) return start();
+  if (!has_process()) return start(origin);
+  begin_anew_for(origin);
   start_anew_ = true;
   begin_to_stop();
   return wait_for(Until::Up);
 }
 
-void Service::configure(ServiceConfiguration configuration) noexcept {
+void Service::configure(ServiceConfiguration configuration, const CorrelationId& origin) noexcept {
   const bool changed = configuration.fingerprint != configuration_.fingerprint;
   const bool other_output = !(configuration.output == configuration_.output);
   std::swap(configuration_, configuration);
@@ -113,14 +119,25 @@ void Service::configure(ServiceConfiguration configuration) noexcept {
   log_if_possible([&] {
     if (output_ && other_output) output_->configure(configuration_.output);
     if (!changed) return;
-    loop_.log().info(kComponent, "definition changed", {{"service", id()}});
+    loop_.log().info(kComponent, "definition changed", {{"service", id()}}, origin);
     if (!wanted_) return on_changed_(*this);
-    if (has_process() || state_ == public_api::Service::Starting) return restart().detach();
-    start().otherwise([](const std::exception_ptr&) {}).detach();
+    if (has_process() || state_ == public_api::Service::Starting) return restart(origin).detach();
+    start(origin).otherwise([](const std::exception_ptr&) {}).detach();
   });
 }
 
 // --- what happens ---
+
+void Service::begin_anew_for(const CorrelationId& origin) {
+  if (!origin_.empty() && origin_ != origin &&
+      (state_ == public_api::Service::Starting || state_ == public_api::Service::Stopping)) {
+    // Whoever follows either finds the other.
+    loop_.log().debug(kComponent, "goes on for another request", {{"service", id()}, {"request", origin.text()}},
+                      origin_);
+    loop_.log().debug(kComponent, "joins another request", {{"service", id()}, {"request", origin_.text()}}, origin);
+  }
+  origin_ = origin;
+}
 
 void Service::enter(State state, std::string reason) {
   if (state_ != state) since_ = loop_.now();
@@ -159,7 +176,7 @@ void Service::launch() {
   } catch (const std::exception& error) {
     return launch_failed(error.what());
   }
-  spawner_.start_process(request())
+  spawner_.start_process(request(), origin_)
       .then([this, attempt](const Process& process) {
         if (attempt == attempt_) launched(process);
       })
@@ -177,14 +194,14 @@ void Service::launched(const Process& process) {
   process_ = process;
   running_since_ = loop_.now();
   killed_ = false;
-  loop_.log().info(kComponent, "running", {{"service", id()}, {"pid", process.pid()}});
+  loop_.log().info(kComponent, "running", {{"service", id()}, {"pid", process.pid()}}, origin_);
   if (!wanted_ || start_anew_) return begin_to_stop();
   enter(public_api::Service::Running);
   settle(Until::Up);
 }
 
 void Service::launch_failed(const std::string& reason) {
-  loop_.log().error(kComponent, "cannot be started", {{"service", id()}, {"reason", reason}});
+  loop_.log().error(kComponent, "cannot be started", {{"service", id()}, {"reason", reason}}, origin_);
   last_exit_ = reason;
   settle(Until::Up, std::make_exception_ptr(std::runtime_error("service " + id() + ": " + reason)));
   if (!wanted_) {
@@ -213,12 +230,13 @@ void Service::send_signal(int signal) {
   request.set_service(id());
   request.set_pid(process_.pid());
   request.set_signal(signal);
-  spawner_.stop_process(std::move(request))
-      .otherwise([this, signal](const std::exception_ptr& error) {
+  spawner_.stop_process(std::move(request), origin_)
+      .otherwise([this, signal, origin = origin_](const std::exception_ptr& error) {
         // If it has ended, that is being told; if the spawner is gone, take_up() begins again.
         if (!spawner_.is_open() || to_error(error).code() == NOT_RUNNING) return;
         loop_.log().error(kComponent, "cannot be sent a signal",
-                          {{"service", id()}, {"signal", signal_name(signal)}, {"reason", snowfox::describe(error)}});
+                          {{"service", id()}, {"signal", signal_name(signal)}, {"reason", snowfox::describe(error)}},
+                          origin);
       })
       .detach();
 }
@@ -228,7 +246,8 @@ void Service::kill() {
     enter(public_api::Service::Stopping, "it was killed and does not end");
     settle(Until::Down, std::make_exception_ptr(std::runtime_error("service " + id() + " does not end")));
   } else {
-    loop_.log().warning(kComponent, "killed: it did not end in time", {{"service", id()}, {"pid", process_.pid()}});
+    loop_.log().warning(kComponent, "killed: it did not end in time", {{"service", id()}, {"pid", process_.pid()}},
+                        origin_);
   }
   send_signal(SIGKILL);
   loop_.arm(alarm_, kKillAgain);
@@ -242,6 +261,7 @@ void Service::time_is_up() {
   if (state_ == public_api::Service::Stopping && has_process()) return kill();
   if (state_ == public_api::Service::Waiting && wanted_) {
     ++restarts_;
+    origin_ = {};
     launch();
   }
 }
@@ -257,7 +277,7 @@ void Service::exited(const Process& process) {
   last_exit_ = to_text(process.exit());
   const bool orderly = state_ == public_api::Service::Stopping;
   loop_.log().write(orderly || process.exit().code() == 0 ? LogLevel::Info : LogLevel::Warning, kComponent, "ended",
-                    {{"service", id()}, {"pid", process.pid()}, {"how", last_exit_}});
+                    {{"service", id()}, {"pid", process.pid()}, {"how", last_exit_}}, origin_);
   process_.Clear();
   alarm_.disarm();
   gone(process.exit().has_code() && process.exit().code() == 0);
@@ -288,10 +308,11 @@ void Service::failed(const std::string& reason) {
 void Service::start_later() {
   const Duration wait = backoff_.next(loop_.now() - running_since_);
   if (configuration_.restart_limit != 0 && backoff_.failures() > configuration_.restart_limit) {
-    loop_.log().error(kComponent, "given up", {{"service", id()}, {"restarts", configuration_.restart_limit}});
+    loop_.log().error(kComponent, "given up", {{"service", id()}, {"restarts", configuration_.restart_limit}}, origin_);
     return enter(public_api::Service::Failed,
                  fmt::format("given up after {} restarts in a row: {}", configuration_.restart_limit, last_exit_));
   }
+  loop_.log().debug(kComponent, "will be started again", {{"service", id()}, {"in", node::to_text(wait)}}, origin_);
   loop_.arm(alarm_, wait);
   enter(public_api::Service::Waiting, fmt::format("{}; starts again in {}", last_exit_, node::to_text(wait)));
 }
@@ -325,7 +346,7 @@ void Service::take_up(const Process* process) {
     process_ = *process;
     running_since_ = loop_.now();
     if (!process->vanished()) {
-      loop_.log().info(kComponent, "taken up", {{"service", id()}, {"pid", process->pid()}});
+      loop_.log().info(kComponent, "taken up", {{"service", id()}, {"pid", process->pid()}}, origin_);
     }
   }
   if (process->vanished()) {
@@ -339,7 +360,7 @@ void Service::take_up(const Process* process) {
       output_ = std::make_unique<ServiceOutput>(loop_, id(), pipe_, configuration_.output);
     }
   } catch (const std::exception& error) {
-    loop_.log().error(kComponent, "its output cannot be read", {{"service", id()}, {"reason", error.what()}});
+    loop_.log().error(kComponent, "its output cannot be read", {{"service", id()}, {"reason", error.what()}}, origin_);
   }
   if (process->fingerprint() != configuration_.fingerprint && wanted_) start_anew_ = true;
   if (!wanted_ || start_anew_) {
@@ -424,10 +445,12 @@ void Service::save(manager_state::Service& state) const {
   state.set_failures(backoff_.failures());
   state.set_last_exit(last_exit_);
   *state.mutable_process() = process_;
+  state.set_origin(origin_.str());
 }
 
-void Service::restore(const manager_state::Service* state) {
+void Service::restore(const manager_state::Service* state, const CorrelationId& origin) {
   if (state == nullptr) {
+    origin_ = origin;
     wanted_ = configuration_.autostart;
     if (wanted_) state_ = public_api::Service::Starting;  // take_up() goes on
     return;
@@ -441,6 +464,7 @@ void Service::restore(const manager_state::Service* state) {
   last_exit_ = state->last_exit();
   process_ = state->process();
   running_since_ = at(state->running_since_ns());
+  origin_ = CorrelationId::parse(state->origin()).value_or(CorrelationId());
 }
 
 }  // namespace snowfox::node

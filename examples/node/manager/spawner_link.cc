@@ -43,19 +43,29 @@ void SpawnerLink::asked(MessageEvent<Message>& request) {
   request.answer(make_ack<Message>(id));
 }
 
-Promise<manager_spawner::Process> SpawnerLink::start_process(manager_spawner::StartProcess request) {
+Promise<manager_spawner::Process> SpawnerLink::start_process(manager_spawner::StartProcess request,
+                                                             const CorrelationId& origin) {
   auto message = make_message<Message>(Message::kStartProcess, {});
   *message.mutable_start_process() = std::move(request);
-  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message& answer) {
+  return link_.ask_because_of(origin, std::move(message), kAnswerTimeout).then([](const Message& answer) {
     return answer.start_process_response().process();
   });
 }
 
-Promise<void> SpawnerLink::stop_process(manager_spawner::StopProcess request) {
+Promise<void> SpawnerLink::stop_process(manager_spawner::StopProcess request, const CorrelationId& origin) {
   if (!link_.is_open()) return rejected<void>(loop_, std::make_error_code(std::errc::not_connected));
   auto message = make_message<Message>(Message::kStopProcess, {});
   *message.mutable_stop_process() = std::move(request);
-  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message&) {});
+  return link_.ask_because_of(origin, std::move(message), kAnswerTimeout).then([](const Message&) {});
+}
+
+Promise<TraceResponse> SpawnerLink::trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout) {
+  if (!link_.is_open()) return rejected<TraceResponse>(loop_, std::make_error_code(std::errc::not_connected));
+  auto message = make_message<Message>(Message::kTraceRequest, {});
+  message.mutable_trace_request()->set_id(about.str());
+  return link_.ask_because_of(origin, std::move(message), timeout).then([](Message&& answer) {
+    return std::move(*answer.mutable_trace_response());
+  });
 }
 
 Promise<manager_spawner::ProcessListResponse> SpawnerLink::list(Duration timeout) {

@@ -44,10 +44,11 @@ class Processes {
   Processes& operator=(const Processes&) = delete;
 
   /// Starts one for a service that has none. `manager` is whose the pipe for its output must be. Throws RemoteError if
-  /// the request makes no sense, std::system_error if the process cannot be started.
-  Process start(const manager_spawner::StartProcess& request, uid_t manager);
+  /// the request makes no sense, std::system_error if the process cannot be started. `origin` is the request of a
+  /// client's because of which, here and below: the log goes by it. It may be empty.
+  Process start(const manager_spawner::StartProcess& request, uid_t manager, const CorrelationId& origin);
   /// Throws RemoteError (NOT_RUNNING) if there is no such process any more.
-  void signal(const manager_spawner::StopProcess& request);
+  void signal(const manager_spawner::StopProcess& request, const CorrelationId& origin);
   /// The end of this process is known: it is forgotten.
   void acknowledge(const Process& process) noexcept;
   /// The process has ended like this, as its new parent says.

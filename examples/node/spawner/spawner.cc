@@ -24,11 +24,15 @@ constexpr Duration kLookAgain = std::chrono::milliseconds(5);
 /// it before they are killed; the rest is our own.
 constexpr int kProcessesShare = 80;
 
+/// The request because of which the manager asks something under `id`; empty if it asks of its own accord.
+CorrelationId because_of(const CorrelationId& id) { return is_of_a_request(id) ? origin_of(id) : CorrelationId(); }
+
 }  // namespace
 
 Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
                  std::function<void()> on_connected, std::optional<rlim_t> descriptor_limit)
     : loop_(loop),
+      recorder_(loop, "snow-fox-spawner"),
       on_connected_(std::move(on_connected)),
       started_(loop.now()),
       daemon_(
@@ -129,12 +133,12 @@ void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {
       if (end_by_ != kNever) throw RemoteError(make_error(UNAVAILABLE, "the node is ending"));
       auto answer = make_message<Message>(Message::kStartProcessResponse, id);
       *answer.mutable_start_process_response()->mutable_process() =
-          processes_.start(request.message().start_process(), manager_.credentials()->uid);
+          processes_.start(request.message().start_process(), manager_.credentials()->uid, because_of(id));
       request.answer(answer);
       return;
     }
     case manager_spawner::STOP_PROCESS:
-      processes_.signal(request.message().stop_process());
+      processes_.signal(request.message().stop_process(), because_of(id));
       request.answer(make_ack<Message>(id));
       return;
     case manager_spawner::PROCESS_LIST_REQUEST: {
@@ -147,6 +151,7 @@ void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {
       }
       return;
     }
+    case manager_spawner::TRACE_REQUEST: return answer_trace(request, recorder_);
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
 }
@@ -167,12 +172,13 @@ void Spawner::tell_exit(const manager_spawner::Process& process) {
   if (!manager_.is_open()) return;  // the next one asks
   auto request = make_message<Message>(Message::kProcessExited, {});
   *request.mutable_process_exited()->mutable_process() = process;
-  manager_.ask(std::move(request), {.deadline = kExitTimeout})
+  const auto origin = CorrelationId::parse(process.origin()).value_or(CorrelationId());
+  manager_.ask_because_of(origin, std::move(request), kExitTimeout)
       .then([this, process](const Message&) { processes_.acknowledge(process); })
-      .otherwise([this, process](const std::exception_ptr& error) {
+      .otherwise([this, process, origin](const std::exception_ptr& error) {
         if (!manager_.is_open()) return;
         loop_.log().warning(kComponent, "the manager takes no notice of an end",
-                            {{"service", process.service()}, {"reason", describe(error)}});
+                            {{"service", process.service()}, {"reason", describe(error)}}, origin);
         // Without a pause a manager that answers by an error would be asked all the time.
         sleep(loop_, kExitTimeout).then([this, process] { tell_exit(process); }).detach();
       })

@@ -15,6 +15,7 @@
 
 #include "common/link.h"
 #include "common/run_directory.h"
+#include "common/trace_recorder.h"
 #include "protocol/daemon_spawner.pb.h"
 #include "protocol/manager_spawner.pb.h"
 #include "spawner/processes.h"
@@ -53,6 +54,7 @@ class Spawner {
   void tell_exit(const manager_spawner::Process& process);
 
   LoopManager& loop_;
+  TraceRecorder recorder_;
   std::function<void()> on_connected_;
   TimePoint started_;
   Link<daemon_spawner::Message> daemon_;
