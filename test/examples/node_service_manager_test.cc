@@ -76,7 +76,7 @@ TEST_F(NodeServiceManagerTest, TellsWhatIsWrongAndThatItIsWellAgain) {
 TEST_F(NodeServiceManagerTest, TellsWhichProcessToWatchWhenItGoesToTheBackground) {
   // The watchdog is meant for the process that is started, which is not the one that stays.
   auto variables = environment();
-  variables.push_back("WATCHDOG_USEC=1000000");
+  variables.emplace_back("WATCHDOG_USEC=1000000");
   Program started(
       "snow-fox-daemon",
       {"--run-dir", run_directory(), "--config", configuration(), "--daemonise", "--pid-file", path("pid")},
@@ -123,13 +123,14 @@ TEST_F(NodeServiceManagerTest, PassesNothingOfItOnToAnybody) {
 
 class NodeSocketActivationTest : public NodeServiceManagerTest {
  protected:
-  /// Starts a node that is given `sockets`, called a, b, …; as `pid` says for it or for another.
+  /// Starts a node that is given `sockets`, called a, b, …; with `more` it is not waited for.
   void start_with(const std::vector<int>& sockets, std::vector<std::string> more = {}) {
     std::vector<std::string> arguments{"--run-dir", run_directory(), "--config", configuration()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     daemon_.emplace(Program("snow-fox-daemon", arguments,
                             {.output = path("log"), .error = path("log"), .in_child = [&] {
                                std::vector<int> copies;
+                               copies.reserve(sockets.size());
                                for (const int socket : sockets) copies.push_back(fcntl(socket, F_DUPFD, 100));
                                std::string names;
                                for (std::size_t i = 0; i < copies.size(); ++i) {

@@ -57,7 +57,7 @@ _snow_fox_services() {
 # _snow_fox_code CLIENT: what --eval is given: a call, and its service. What is typed begins with a quote that is not yet
 # closed, for a call has signs that mean something to the shell.
 _snow_fox_code() {
-  local quote= id inner=\' code begun
+  local quote='' id inner=\' code begun
   if [[ $cur == [\"\']* ]]; then
     quote=${cur:0:1}
     cur=${cur:1}
