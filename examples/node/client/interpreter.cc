@@ -46,7 +46,7 @@ std::optional<std::string> load(lua_State* state, const Interpreter::Script& scr
   more = false;
   if (script.show_values) {
     const auto error = load(state, script, "return " + code);
-    if (!error) return error;
+    if (!error) return std::nullopt;
     more = error->ends_with("<eof>");
   }
   auto error = load(state, script, code);

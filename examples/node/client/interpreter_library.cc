@@ -53,8 +53,9 @@ Duration duration_at(lua_State* state, int index) {
 
 ResponseRef& response_argument(lua_State* state) {
   ResponseRef* response = response_at(state, 1);
-  if (response == nullptr) luaL_typeerror(state, 1, "response, as in node.status():await()");
-  return *response;
+  if (response != nullptr) return *response;
+  luaL_typeerror(state, 1, "response, as in node.status():await()");
+  std::abort();  // that does not return
 }
 
 bool is_name(std::string_view text) {
