@@ -383,6 +383,7 @@ TEST_F(InterpreterTest, ShowsValuesAsLuaDoes) {
   EXPECT_EQ(value_of("1, 'two', nil, true, 1.5"), "1\ttwo\tnil\ttrue\t1.5\n");
   EXPECT_EQ(value_of("x = 1"), "");
   EXPECT_EQ(value_of("x = 2; x, 'a;b'"), "2\ta;b\n");
+  EXPECT_EQ(value_of("x = {y = 3}; x.y, x.y"), "3\t3\n");
   EXPECT_EQ(value_of("local y = 3\ny\n"), "3\n");
   EXPECT_EQ(value_of("pcall(error, setmetatable({}, {__tostring = function() return 'text' end}))"), "false\ttext\n");
   EXPECT_EQ(value_of("(function() end)()"), "");
@@ -431,7 +432,7 @@ TEST_F(InterpreterTest, KnowsWhatIsIncomplete) {
   for (const std::string code : {"for i = 1, 2 do", "f(", "x = [[", "function f()\nreturn 1", "{1,", "for"}) {
     EXPECT_TRUE(interpreter_->incomplete(code)) << code;
   }
-  for (const std::string code : {"", "1 + 1", "x = 1", "x = )", "x = 1; x"}) {
+  for (const std::string code : {"", "1 + 1", "x = 1", "x = )", "x = 1; x", "x = {}; x.y", "x = {}; x.y, x.z"}) {
     EXPECT_FALSE(interpreter_->incomplete(code)) << code;
   }
 }

@@ -51,18 +51,15 @@ std::optional<std::string> load(lua_State* state, const Interpreter::Script& scr
   }
   auto error = load(state, script, code);
   if (!error || !script.show_values) return error;
-  // This error is also that of a value alone, which lacks no end.
-  if (error->ends_with("<eof>") && !error->ends_with("syntax error near <eof>")) {
-    more = true;
-  } else {
-    std::size_t end = code.size();
-    for (int tries = 0; tries < kMostEnds && end != 0; ++tries) {
-      end = code.find_last_of(";\n", end - 1);
-      if (end == std::string::npos) break;
-      std::string with_value = code;
-      if (!load(state, script, with_value.insert(end + 1, " return "))) return std::nullopt;
-    }
+  std::size_t end = code.size();
+  for (int tries = 0; tries < kMostEnds && end != 0; ++tries) {
+    end = code.find_last_of(";\n", end - 1);
+    if (end == std::string::npos) break;
+    std::string with_value = code;
+    if (!load(state, script, with_value.insert(end + 1, " return "))) return std::nullopt;
   }
+  // A value alone is no statement at its end; then nothing that follows would help.
+  more = more || (error->ends_with("<eof>") && !error->ends_with("syntax error near <eof>"));
   return error;
 }
 
