@@ -417,6 +417,51 @@ TEST_F(NodeClientTest, IsInterruptedByControlC) {
   stop();
 }
 
+TEST_F(NodeClientTest, IsInterruptedWithoutATerminalToo) {
+  Program computing =
+      client_program({"--eval", "print('begins') while true do pcall(function() while true do end end) end"});
+  EXPECT_TRUE(eventually([&] { return computing.output() == "begins\n"; }));
+  computing.kill(SIGINT);
+  EXPECT_EQ(computing.wait(), 128 + SIGINT);
+  EXPECT_EQ(computing.error(), "snow-fox-client: interrupted\n");
+}
+
+// Goal: also what Lua does in one go, and nothing can interrupt, can be ended.
+TEST_F(NodeClientTest, EndsAtASecondInterruptionIfItIsStuck) {
+  Program stuck =
+      client_program({"--eval", "print('begins') string.find(('a'):rep(60), ('a?'):rep(60) .. ('a'):rep(60))"});
+  EXPECT_TRUE(eventually([&] { return stuck.output() == "begins\n"; }));
+  EXPECT_TRUE(eventually([&] {
+    stuck.kill(SIGINT);
+    return !stuck.running();
+  }));
+  EXPECT_EQ(stuck.wait(), 128 + SIGINT);
+}
+
+// Goal: a script that has lost its connection may go on.
+TEST_F(NodeClientTest, ConnectsAgainWhenAScriptAsksAgain) {
+  start();
+  Program asking = client_program({"--eval", R"lua(
+    local name = node.status():await().node_name
+    print(name)
+    local lost
+    repeat local _
+      _, lost = pcall(function() client.sleep(0.01):await() node.status():await() end)
+    until lost
+    print(lost.code ~= nil)
+    repeat client.sleep(0.01):await() until pcall(function() node.status():await() end)
+    print('again')
+  )lua"});
+  EXPECT_TRUE(eventually([&] { return asking.output() == "test\n"; })) << asking.error();
+  stop();
+  EXPECT_TRUE(eventually([&] { return asking.output() == "test\ntrue\n"; })) << asking.output() << asking.error();
+  start();
+  EXPECT_EQ(asking.wait(), 0) << asking.error();
+  EXPECT_EQ(asking.output(), "test\ntrue\nagain\n");
+  EXPECT_EQ(asking.error(), "");
+  stop();
+}
+
 // Goal: the terminal is as it was, however the client ends.
 TEST_F(NodeClientTest, LeavesTheTerminalAsItWas) {
   start();

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <string>
@@ -268,12 +269,15 @@ TEST_F(InterpreterTest, TellsEachChangeOfWhatIsWatched) {
 TEST_F(InterpreterTest, PrintsWhatIsWatchedUnlessItIsListenedTo) {
   public_api::Event event;
   event.mutable_service()->set_id("web");
-  run("service.watch()");
-  answer_services(Call::Kind::Watch, {"web"});
-  EXPECT_THAT(turn(), StartsWith("web "));
+  for (int i = 0; i < 2; ++i) {
+    run("service.watch()");
+    answer_services(Call::Kind::Watch, {"web"});
+    EXPECT_THAT(turn(), StartsWith("web "));
+  }
   printed_.clear();
   interpreter_->heard("", event);
   EXPECT_THAT(printed_, StartsWith("web "));
+  EXPECT_EQ(std::count(printed_.begin(), printed_.end(), '\n'), 2) << "a service that is not Green takes two lines";
   bool idle = false;
   interpreter_->when_idle([&] { idle = true; }, /*to_the_end=*/true);
   EXPECT_FALSE(idle);
@@ -378,6 +382,10 @@ TEST_F(InterpreterTest, LeavesFromWhatIsCalledBackToo) {
 TEST_F(InterpreterTest, ShowsValuesAsLuaDoes) {
   EXPECT_EQ(value_of("1, 'two', nil, true, 1.5"), "1\ttwo\tnil\ttrue\t1.5\n");
   EXPECT_EQ(value_of("x = 1"), "");
+  EXPECT_EQ(value_of("x = 2; x, 'a;b'"), "2\ta;b\n");
+  EXPECT_EQ(value_of("x = {y = 3}; x.y, x.y"), "3\t3\n");
+  EXPECT_EQ(value_of("local y = 3\ny\n"), "3\n");
+  EXPECT_EQ(value_of("pcall(error, setmetatable({}, {__tostring = function() return 'text' end}))"), "false\ttext\n");
   EXPECT_EQ(value_of("(function() end)()"), "");
   EXPECT_EQ(value_of("{b = {1, 2, 'x'}, a = {}, [1] = false, ['c d'] = {e = '\"\\n'}}"),
             "{\n  [1] = false,\n  a = {},\n  b = {1, 2, \"x\"},\n  [\"c d\"] = {\n    e = \"\\\"\\n\",\n  },\n}\n");
@@ -424,7 +432,7 @@ TEST_F(InterpreterTest, KnowsWhatIsIncomplete) {
   for (const std::string code : {"for i = 1, 2 do", "f(", "x = [[", "function f()\nreturn 1", "{1,", "for"}) {
     EXPECT_TRUE(interpreter_->incomplete(code)) << code;
   }
-  for (const std::string code : {"", "1 + 1", "x = 1", "x = )"}) {
+  for (const std::string code : {"", "1 + 1", "x = 1", "x = )", "x = 1; x", "x = {}; x.y", "x = {}; x.y, x.z"}) {
     EXPECT_FALSE(interpreter_->incomplete(code)) << code;
   }
 }

@@ -26,19 +26,41 @@ constexpr int kInterrupted = 128 + 2;  // as a shell has it of SIGINT
 /// What comes together is looked at together, for that takes a walk through all that scripts have.
 constexpr Duration kReviewAfter = std::chrono::milliseconds(1);
 constexpr std::size_t kMostCallers = 10;
+/// At so many places the expression that a script ends in is looked for.
+constexpr int kMostEnds = 50;
 
-/// Pushes a function, or what is wrong with the code. As an expression, if it may be one and is; whether it could be
-/// right if more followed is what `more` is set to.
-bool load(lua_State* state, const Interpreter::Script& script, bool* more = nullptr) {
+/// Pushes a function and gives nothing, or what is wrong with the code.
+std::optional<std::string> load(lua_State* state, const Interpreter::Script& script, const std::string& code) {
+  if (luaL_loadbufferx(state, code.data(), code.size(), script.name.c_str(), "t") == LUA_OK) return std::nullopt;
+  std::string error = luaL_tolstring(state, -1, nullptr);
+  lua_pop(state, 2);
+  return error;
+}
+
+/// The same for a script as it is to be run: one whose values are shown may be an expression, or end in one after a `;`
+/// or in a line of its own. Whether it could be right if more followed is what `more` is set to.
+std::optional<std::string> load(lua_State* state, const Interpreter::Script& script, bool& more) {
   std::string code = script.code;
   // Keeps the numbers of lines.
   if (code.starts_with("#!")) code.erase(0, std::min(code.find('\n'), code.size()));
-  const auto load_text = [&](const std::string& text) {
-    if (luaL_loadbufferx(state, text.data(), text.size(), script.name.c_str(), "t") == LUA_OK) return true;
-    if (more != nullptr) *more = *more || std::string_view(luaL_tolstring(state, -1, nullptr)).ends_with("<eof>");
-    return false;
-  };
-  return (script.show_values && load_text("return " + code)) || load_text(code);
+  more = false;
+  if (script.show_values) {
+    const auto error = load(state, script, "return " + code);
+    if (!error) return std::nullopt;
+    more = error->ends_with("<eof>");
+  }
+  auto error = load(state, script, code);
+  if (!error || !script.show_values) return error;
+  std::size_t end = code.size();
+  for (int tries = 0; tries < kMostEnds && end != 0; ++tries) {
+    end = code.find_last_of(";\n", end - 1);
+    if (end == std::string::npos) break;
+    std::string with_value = code;
+    if (!load(state, script, with_value.insert(end + 1, " return "))) return std::nullopt;
+  }
+  // A value alone is no statement at its end; then nothing that follows would help.
+  more = more || (error->ends_with("<eof>") && !error->ends_with("syntax error near <eof>"));
+  return error;
 }
 
 /// From where the function that has failed was called.
@@ -80,13 +102,19 @@ void Interpreter::run(const Script& script, OnEnd on_end) {
   task.on_end = std::move(on_end);
   foreground_ = last_task_ + 1;
   last_general_.clear();
-  start(std::move(task), [&script](lua_State* state) { return load(state, script) ? 0 : lua_error(state); });
+  start(std::move(task), [&script](lua_State* state) {
+    bool more = false;
+    const auto error = load(state, script, more);
+    if (!error) return 0;
+    lua_pushlstring(state, error->data(), error->size());
+    return lua_error(state);
+  });
 }
 
 bool Interpreter::incomplete(const std::string& code) {
   bool more = false;
   lua_.protect([&](lua_State* state) {
-    if (load(state, {code, "=prompt", true}, &more)) more = false;
+    if (!load(state, {code, "=prompt", true}, more)) more = false;
   });
   return more;
 }
@@ -303,12 +331,13 @@ void Interpreter::watch_settled(const ResponseRef& response) {
   const bool fulfilled = response->state == Response::State::Fulfilled;
   const auto watches = watches_.equal_range(call.id);
   if (call.kind == Call::Kind::Watch && fulfilled && !response->again) {
+    // Of those that only print, one is enough.
+    std::erase_if(watches_, [&](const auto& watch) {
+      return watch.first == call.id && watch.second->callbacks.empty() && !watch.second->held;
+    });
     watches_.emplace(call.id, response);
   } else if (call.kind == Call::Kind::Watch && fulfilled) {
-    std::vector<int> functions;
-    for (auto each = watches.first; each != watches.second; ++each) {
-      functions.insert(functions.end(), each->second->callbacks.begin(), each->second->callbacks.end());
-    }
+    const std::vector<int> functions = listeners(call.id);
     if (functions.empty()) return show(*response);
     tell_services(functions, response->answer.service_list_response());
   } else if ((call.kind == Call::Kind::Unwatch && fulfilled) || response->again) {
@@ -318,7 +347,16 @@ void Interpreter::watch_settled(const ResponseRef& response) {
   }
 }
 
-void Interpreter::tell_services(std::vector<int> functions, const public_api::ServiceListResponse& list) {
+std::vector<int> Interpreter::listeners(const std::string& watched) const {
+  std::vector<int> functions;
+  const auto watches = watches_.equal_range(watched);
+  for (auto each = watches.first; each != watches.second; ++each) {
+    functions.insert(functions.end(), each->second->callbacks.begin(), each->second->callbacks.end());
+  }
+  return functions;
+}
+
+void Interpreter::tell_services(const std::vector<int>& functions, const public_api::ServiceListResponse& list) {
   for (const int function : functions) {
     for (const public_api::Service& service : list.services()) {
       call_back(function, [&service](lua_State* state) {
@@ -332,7 +370,8 @@ void Interpreter::tell_services(std::vector<int> functions, const public_api::Se
 void Interpreter::call_back(const ResponseRef& response) {
   const bool watched = response->call && response->call->kind == Call::Kind::Watch;
   if (watched && response->state == Response::State::Fulfilled) {
-    return tell_services(response->callbacks, response->answer.service_list_response());
+    const std::vector<int> listeners = response->callbacks;  // one that is called may add others
+    return tell_services(listeners, response->answer.service_list_response());
   }
   // It may be listened to by what is called.
   const std::vector<int> functions = std::exchange(response->callbacks, {});
@@ -425,12 +464,8 @@ void Interpreter::watch_again() {
 }
 
 void Interpreter::heard(const std::string& watched, const public_api::Event& event) {
-  const auto watches = watches_.equal_range(watched);
-  if (watches.first == watches.second) return;
-  std::vector<int> functions;
-  for (auto each = watches.first; each != watches.second; ++each) {
-    functions.insert(functions.end(), each->second->callbacks.begin(), each->second->callbacks.end());
-  }
+  if (!watches_.contains(watched)) return;
+  const std::vector<int> functions = listeners(watched);
   if (functions.empty()) return say(options_.json ? event_json(event) + "\n" : event_text(event, options_.paint));
   for (const int function : functions) {
     call_back(function, [&event](lua_State* state) {

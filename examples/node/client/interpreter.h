@@ -142,7 +142,8 @@ class Interpreter {
   void take(Response& response);
   void settled(const ResponseRef& response);
   void watch_settled(const ResponseRef& response);
-  void tell_services(std::vector<int> functions, const public_api::ServiceListResponse& list);
+  std::vector<int> listeners(const std::string& watched) const;
+  void tell_services(const std::vector<int>& functions, const public_api::ServiceListResponse& list);
   void call_back(const ResponseRef& response);
   void review_soon();
   void review();

@@ -53,8 +53,9 @@ Duration duration_at(lua_State* state, int index) {
 
 ResponseRef& response_argument(lua_State* state) {
   ResponseRef* response = response_at(state, 1);
-  if (response == nullptr) luaL_typeerror(state, 1, "response, as in node.status():await()");
-  return *response;
+  if (response != nullptr) return *response;
+  luaL_typeerror(state, 1, "response, as in node.status():await()");
+  std::abort();  // that does not return
 }
 
 bool is_name(std::string_view text) {
@@ -326,11 +327,14 @@ void Interpreter::show_values(lua_State* state) {
   };
   const int count = lua_gettop(state);
   for (int i = 1; i <= count; ++i) {
-    if (const bool plain = !options_.json && lua_type(state, i) != LUA_TTABLE; !plain) end_line();
+    const bool has_text = luaL_getmetafield(state, i, "__tostring") != LUA_TNIL;
+    const bool as_table = lua_type(state, i) == LUA_TTABLE && !has_text;
+    lua_settop(state, count);
+    if (options_.json || as_table) end_line();
     if (show_special(state, i)) continue;
     if (options_.json) {
       say(to_json(state, i) + "\n");
-    } else if (lua_type(state, i) == LUA_TTABLE) {
+    } else if (as_table) {
       say(pretty(state, i, options_.paint) + "\n");
     } else {
       std::size_t size = 0;
