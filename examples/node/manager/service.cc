@@ -159,6 +159,7 @@ manager_spawner::StartProcess Service::request() const {
   if (user.group) request.set_group(*user.group);
   for (const gid_t group : user.groups) request.add_groups(group);
   request.set_output(output_ != nullptr);
+  request.set_no_new_privileges(configuration_.no_new_privileges);
   request.set_stop_signal(configuration_.stop_signal);
   request.set_leave(configuration_.on_shutdown == OnShutdown::Leave);
   return request;
