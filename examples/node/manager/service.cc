@@ -26,9 +26,9 @@ constexpr std::string_view kComponent = "service";
 /// A process that was killed and does not end is in the kernel's hands; killed again it is so often.
 constexpr Duration kKillAgain = std::chrono::seconds(5);
 
-/// What the wall's clock showed so long ago.
-std::string utc(Duration ago) {
-  const auto time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::microseconds>(ago);
+/// What the wall's clock, which shows `now`, showed so long ago.
+std::string utc(std::chrono::system_clock::time_point now, Duration ago) {
+  const auto time = now - std::chrono::duration_cast<std::chrono::microseconds>(ago);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
@@ -185,7 +185,11 @@ void Service::launch() {
         // That the spawner has died meanwhile says nothing: it may have started the process before.
         if (attempt != attempt_ || !spawner_.is_open()) return;
         const Error known = to_error(error);
-        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING) return spawner_.doubt();
+        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING || known.code() == WRONG_PAYLOAD) {
+          loop_.log().warning(kComponent, "may have been started or not: asking what runs",
+                              {{"service", id()}, {"reason", known.text()}}, origin_);
+          return spawner_.doubt();
+        }
         launch_failed(known.text());
       })
       .detach();
@@ -427,7 +431,7 @@ public_api::Service Service::describe() const {
   *service.mutable_status() = status();
   service.set_wanted(wanted_);
   service.set_pid(state_ == public_api::Service::Unknown ? 0 : process_.pid());
-  service.set_since(utc(loop_.now() - since_));
+  service.set_since(utc(loop_.poller().wall_now(), loop_.now() - since_));
   service.set_restarts(restarts_);
   service.set_last_exit(last_exit_);
   return service;
