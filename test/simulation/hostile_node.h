@@ -309,7 +309,10 @@ struct Observer {
   }
   void see(const NodeClient::Message& answer) {
     ++seen;
+    restarts = 0;
     for (const public_api::Service& service : answer.service_list_response().services()) {
+      restarts += service.restarts();
+      last_exit = service.last_exit();
       if (service.state() == public_api::Service::Running && service.pid() <= 0) wrong = "runs, and has no process";
       if (service.id() != "steady" && service.id() != "crashing") wrong = "is none that is configured";
     }
@@ -320,6 +323,8 @@ struct Observer {
   NodeClient client;
   bool waiting = false;
   int seen = 0;
+  std::uint64_t restarts = 0;
+  std::string last_exit;  // of one of them
   std::string wrong;
 };
 

@@ -44,6 +44,10 @@ std::string to_text(const manager_spawner::Exit& exit) {
   return how.code || how.signal ? how.str() : "ended, nobody knows how";
 }
 
+bool is_same(const manager_spawner::Process& one, const manager_spawner::Process& other) {
+  return one.pid() == other.pid() && one.start_ticks() == other.start_ticks();
+}
+
 Backoff backoff_of(const ServiceConfiguration& configuration) {
   return {configuration.backoff, configuration.backoff_limit, configuration.stable_after};
 }
@@ -186,8 +190,8 @@ void Service::launch() {
         if (attempt != attempt_ || !spawner_.is_open()) return;
         const Error known = to_error(error);
         if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING || known.code() == WRONG_PAYLOAD) {
-          loop_.log().warning(kComponent, "may have been started or not: asking what runs",
-                              {{"service", id()}, {"reason", known.text()}}, origin_);
+          loop_.log().debug(kComponent, "may have been started or not: asking what runs",
+                            {{"service", id()}, {"reason", known.text()}}, origin_);
           return spawner_.doubt();
         }
         launch_failed(known.text());
@@ -272,13 +276,16 @@ void Service::time_is_up() {
 }
 
 void Service::exited(const Process& process) {
+  if (is_same(process, ended_)) return;  // told again, as it had not been acknowledged
   if (state_ == public_api::Service::Starting && !has_process()) {
     // It was started and has ended before the answer came, or in its place.
     process_ = process;
     running_since_ = loop_.now();
   }
-  if (process.pid() != process_.pid() || process.start_ticks() != process_.start_ticks()) return;
+  if (!is_same(process, process_)) return;
   ++attempt_;
+  ended_.set_pid(process.pid());
+  ended_.set_start_ticks(process.start_ticks());
   last_exit_ = to_text(process.exit());
   const bool orderly = state_ == public_api::Service::Stopping;
   loop_.log().write(orderly || process.exit().code() == 0 ? LogLevel::Info : LogLevel::Warning, kComponent, "ended",
@@ -327,9 +334,8 @@ void Service::start_later() {
 void Service::take_up(const Process* process) {
   ++attempt_;  // nothing is under way any more
   if (process != nullptr && process->has_exit()) {
-    const bool news = has_process()
-                          ? process->pid() == process_.pid() && process->start_ticks() == process_.start_ticks()
-                          : state_ == public_api::Service::Starting;
+    const bool news = has_process() ? is_same(*process, process_)
+                                    : state_ == public_api::Service::Starting && !is_same(*process, ended_);
     if (news) return;   // exited() follows, for the same
     process = nullptr;  // a former manager has dealt with it, and died before it could acknowledge it
   }
@@ -345,7 +351,7 @@ void Service::take_up(const Process* process) {
     lost.mutable_exit();
     return exited(lost);
   }
-  if (!has_process() || process_.pid() != process->pid() || process_.start_ticks() != process->start_ticks()) {
+  if (!has_process() || !is_same(process_, *process)) {
     // Who was to start it again has done so, and died before it could say so.
     if (state_ == public_api::Service::Waiting) ++restarts_;
     process_ = *process;
@@ -451,6 +457,7 @@ void Service::save(manager_state::Service& state) const {
   state.set_last_exit(last_exit_);
   *state.mutable_process() = process_;
   state.set_origin(origin_.str());
+  *state.mutable_ended() = ended_;
 }
 
 void Service::restore(const manager_state::Service* state, const CorrelationId& origin) {
@@ -468,6 +475,7 @@ void Service::restore(const manager_state::Service* state, const CorrelationId& 
   backoff_.resume(state->failures());
   last_exit_ = state->last_exit();
   process_ = state->process();
+  ended_ = state->ended();
   running_since_ = at(state->running_since_ns());
   origin_ = CorrelationId::parse(state->origin()).value_or(CorrelationId());
 }
