@@ -336,7 +336,15 @@ void Service::take_up(const Process* process) {
   if (process != nullptr && process->has_exit()) {
     const bool news = has_process() ? is_same(*process, process_)
                                     : state_ == public_api::Service::Starting && !is_same(*process, ended_);
-    if (news) return;   // exited() follows, for the same
+    if (news) return;  // exited() follows, for the same
+    if (!has_process() && state_ == public_api::Service::Waiting && !is_same(*process, ended_)) {
+      // A former manager had it started, and died before it could say so; exited() follows.
+      ++restarts_;
+      process_ = *process;
+      process_.clear_exit();
+      running_since_ = loop_.now();
+      return;
+    }
     process = nullptr;  // a former manager has dealt with it, and died before it could acknowledge it
   }
   if (process == nullptr) {
