@@ -42,6 +42,7 @@ ChildFailure become(const ChildPlan& plan) noexcept {
   if (options.user && syscall(SYS_setresuid, *options.user, *options.user, *options.user) != 0) {
     return {Step::User, errno};
   }
+  if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {Step::NoNewPrivileges, errno};
   return {};
 }
 

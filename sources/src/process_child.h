@@ -17,6 +17,7 @@ struct ChildFailure {
     Groups,
     Group,
     User,
+    NoNewPrivileges,
     ParentDeathSignal,
     WorkingDirectory,
     DescriptorLimit,

@@ -245,10 +245,23 @@ TEST_F(NodeServiceAsRootTest, RunsThemAsTheUserAskedForWithoutAnyPrivilege) {
   for (const std::string set : {"CapInh", "CapPrm", "CapEff", "CapAmb"}) {
     EXPECT_THAT(status, HasSubstr(set + ":\t0000000000000000"));
   }
+  EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
   kill_part("snow-fox-manage");
   kill_part("snow-fox-spawne");
   EXPECT_EQ(service_in("web", Service::Running).pid(), pid);
   EXPECT_EQ(ask("service.stop('web')").exit_code, 0);
+  stop();
+}
+
+// Goal: what needs set-user-id programs may have them, and nobody else.
+TEST_F(NodeServiceTest, GivesNoNewPrivilegesToServicesUnlessItIsTold) {
+  configure("services:\n" + sleeper("web") + sleeper("sudoer", "no_new_privileges: false"));
+  start();
+  const auto status_of = [&](const std::string& id) {
+    return read_file("/proc/" + std::to_string(service_in(id, Service::Running).pid()) + "/status");
+  };
+  EXPECT_THAT(status_of("web"), HasSubstr("NoNewPrivs:\t1"));
+  EXPECT_THAT(status_of("sudoer"), HasSubstr("NoNewPrivs:\t0"));
   stop();
 }
 

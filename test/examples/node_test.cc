@@ -482,6 +482,24 @@ TEST_F(NodeTest, ListensToNobodyButItsPartsOnTheInnerSockets) {
   stop();
 }
 
+// Goal: who is let in nowhere cannot fill the log either, and what he sends is not looked at.
+TEST_F(NodeTest, IsNotDisturbedByStrangersOnTheInnerSockets) {
+  start();
+  constexpr int kStrangers = 300;
+  const std::string shutdown("\0\0\0\7\x08\x0d\x12\x01x\x6a\0", 11);  // a Shutdown that is sound
+  for (int i = 0; i < kStrangers; ++i) {
+    for (const std::string name : {"daemon.sock", "spawner.sock"}) {
+      RawClient stranger(Address::unix_socket(run_directory() + "/" + name));
+      send_some(stranger.fd(), i % 2 == 0 ? shutdown : std::string(1000, '\xff'));
+      EXPECT_TRUE(stranger.closed_by_peer());
+    }
+  }
+  EXPECT_EQ(status().status().colour(), Status::Green);
+  const std::string log = daemon_->error();
+  EXPECT_LT(lines(log), 100) << "ten of each, then they are counted";
+  stop();
+}
+
 class NodeAsRootTest : public NodeTest {
  protected:
   void SetUp() override {

@@ -554,6 +554,13 @@ TEST_F(ProcessSourceTest, RunsAsAnotherUserWithoutTheParentsGroups) {
   EXPECT_EQ(output_of(options), "65534 65533 65533 1001 1002\n");
 }
 
+TEST_F(ProcessSourceTest, CanGainNoPrivilegesIfAskedTo) {
+  ProcessOptions options = shell("grep NoNewPrivs /proc/self/status");
+  EXPECT_EQ(output_of(options), "NoNewPrivs:\t0\n");
+  options.no_new_privileges = true;
+  EXPECT_EQ(output_of(options), "NoNewPrivs:\t1\n");
+}
+
 TEST_F(ProcessSourceTest, DiesWithTheThreadThatStartedItIfAskedTo) {
   std::unique_ptr<LoopManager> loop;
   std::unique_ptr<ProcessSource> process;

@@ -26,9 +26,9 @@ constexpr std::string_view kComponent = "service";
 /// A process that was killed and does not end is in the kernel's hands; killed again it is so often.
 constexpr Duration kKillAgain = std::chrono::seconds(5);
 
-/// What the wall's clock showed so long ago.
-std::string utc(Duration ago) {
-  const auto time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::microseconds>(ago);
+/// What the wall's clock, which shows `now`, showed so long ago.
+std::string utc(std::chrono::system_clock::time_point now, Duration ago) {
+  const auto time = now - std::chrono::duration_cast<std::chrono::microseconds>(ago);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
@@ -42,6 +42,10 @@ std::string to_text(const manager_spawner::Exit& exit) {
   if (exit.has_signal()) how.signal = exit.signal();
   how.core_dumped = exit.core_dumped();
   return how.code || how.signal ? how.str() : "ended, nobody knows how";
+}
+
+bool is_same(const manager_spawner::Process& one, const manager_spawner::Process& other) {
+  return one.pid() == other.pid() && one.start_ticks() == other.start_ticks();
 }
 
 Backoff backoff_of(const ServiceConfiguration& configuration) {
@@ -159,6 +163,7 @@ manager_spawner::StartProcess Service::request() const {
   if (user.group) request.set_group(*user.group);
   for (const gid_t group : user.groups) request.add_groups(group);
   request.set_output(output_ != nullptr);
+  request.set_no_new_privileges(configuration_.no_new_privileges);
   request.set_stop_signal(configuration_.stop_signal);
   request.set_leave(configuration_.on_shutdown == OnShutdown::Leave);
   return request;
@@ -184,7 +189,11 @@ void Service::launch() {
         // That the spawner has died meanwhile says nothing: it may have started the process before.
         if (attempt != attempt_ || !spawner_.is_open()) return;
         const Error known = to_error(error);
-        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING) return spawner_.doubt();
+        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING || known.code() == WRONG_PAYLOAD) {
+          loop_.log().debug(kComponent, "may have been started or not: asking what runs",
+                            {{"service", id()}, {"reason", known.text()}}, origin_);
+          return spawner_.doubt();
+        }
         launch_failed(known.text());
       })
       .detach();
@@ -267,13 +276,16 @@ void Service::time_is_up() {
 }
 
 void Service::exited(const Process& process) {
+  if (is_same(process, ended_)) return;  // told again, as it had not been acknowledged
   if (state_ == public_api::Service::Starting && !has_process()) {
     // It was started and has ended before the answer came, or in its place.
     process_ = process;
     running_since_ = loop_.now();
   }
-  if (process.pid() != process_.pid() || process.start_ticks() != process_.start_ticks()) return;
+  if (!is_same(process, process_)) return;
   ++attempt_;
+  ended_.set_pid(process.pid());
+  ended_.set_start_ticks(process.start_ticks());
   last_exit_ = to_text(process.exit());
   const bool orderly = state_ == public_api::Service::Stopping;
   loop_.log().write(orderly || process.exit().code() == 0 ? LogLevel::Info : LogLevel::Warning, kComponent, "ended",
@@ -322,10 +334,17 @@ void Service::start_later() {
 void Service::take_up(const Process* process) {
   ++attempt_;  // nothing is under way any more
   if (process != nullptr && process->has_exit()) {
-    const bool news = has_process()
-                          ? process->pid() == process_.pid() && process->start_ticks() == process_.start_ticks()
-                          : state_ == public_api::Service::Starting;
-    if (news) return;   // exited() follows, for the same
+    const bool news = has_process() ? is_same(*process, process_)
+                                    : state_ == public_api::Service::Starting && !is_same(*process, ended_);
+    if (news) return;  // exited() follows, for the same
+    if (!has_process() && state_ == public_api::Service::Waiting && !is_same(*process, ended_)) {
+      // A former manager had it started, and died before it could say so; exited() follows.
+      ++restarts_;
+      process_ = *process;
+      process_.clear_exit();
+      running_since_ = loop_.now();
+      return;
+    }
     process = nullptr;  // a former manager has dealt with it, and died before it could acknowledge it
   }
   if (process == nullptr) {
@@ -340,7 +359,7 @@ void Service::take_up(const Process* process) {
     lost.mutable_exit();
     return exited(lost);
   }
-  if (!has_process() || process_.pid() != process->pid() || process_.start_ticks() != process->start_ticks()) {
+  if (!has_process() || !is_same(process_, *process)) {
     // Who was to start it again has done so, and died before it could say so.
     if (state_ == public_api::Service::Waiting) ++restarts_;
     process_ = *process;
@@ -426,7 +445,7 @@ public_api::Service Service::describe() const {
   *service.mutable_status() = status();
   service.set_wanted(wanted_);
   service.set_pid(state_ == public_api::Service::Unknown ? 0 : process_.pid());
-  service.set_since(utc(loop_.now() - since_));
+  service.set_since(utc(loop_.poller().wall_now(), loop_.now() - since_));
   service.set_restarts(restarts_);
   service.set_last_exit(last_exit_);
   return service;
@@ -446,6 +465,7 @@ void Service::save(manager_state::Service& state) const {
   state.set_last_exit(last_exit_);
   *state.mutable_process() = process_;
   state.set_origin(origin_.str());
+  *state.mutable_ended() = ended_;
 }
 
 void Service::restore(const manager_state::Service* state, const CorrelationId& origin) {
@@ -463,6 +483,7 @@ void Service::restore(const manager_state::Service* state, const CorrelationId& 
   backoff_.resume(state->failures());
   last_exit_ = state->last_exit();
   process_ = state->process();
+  ended_ = state->ended();
   running_since_ = at(state->running_since_ns());
   origin_ = CorrelationId::parse(state->origin()).value_or(CorrelationId());
 }

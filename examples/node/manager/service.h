@@ -129,6 +129,7 @@ class Service {
   bool start_anew_ = false;  // once it has stopped
   bool killed_ = false;      // it had its time to stop
   Process process_;          // the pid is 0: it has none
+  Process ended_;            // the one before: its pid and its start; its end may be told again
   TimePoint running_since_{};
   std::uint64_t restarts_ = 0;
   std::string last_exit_;

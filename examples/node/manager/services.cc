@@ -15,6 +15,7 @@
 #include <snowfox/promises/task.h>
 
 #include "common/message.h"
+#include "common/service_id.h"
 #include "common/state_file.h"
 #include "common/status.h"
 
@@ -126,7 +127,10 @@ void Services::forget_removed() {
 Promise<void> Services::take_up() {
   return spawner_.list(kAnswerTimeout).then([this](const manager_spawner::ProcessListResponse& there) {
     std::map<std::string_view, const manager_spawner::Process*> processes;
-    for (const auto& process : there.processes()) processes.emplace(process.service(), &process);
+    for (const auto& process : there.processes()) {
+      // What is no service's is left alone: nothing may be made of such an id, a pipe's path for instance.
+      if (is_service_id(process.service()) && process.pid() > 0) processes.emplace(process.service(), &process);
+    }
     for (const auto& [id, process] : processes) {
       if (services_.contains(std::string(id)) || leaving_.contains(std::string(id)) || process->has_exit()) continue;
       ServiceConfiguration unknown;

@@ -121,6 +121,7 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
   if (request.has_group()) options.group = request.group();
   // Others than root have no groups to give.
   if (::geteuid() == 0) options.groups.emplace(request.groups().begin(), request.groups().end());
+  options.no_new_privileges = request.no_new_privileges();
   options.output = entry.output ? ProcessStream::descriptor(entry.output.get()) : ProcessStream::null();
   options.error = ProcessStream::same_as_output();
   options.descriptor_limit = descriptor_limit_;

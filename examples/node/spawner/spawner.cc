@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 #include <utility>
 
 #include <snowfox/promises/sleep.h>
@@ -174,7 +175,10 @@ void Spawner::tell_exit(const manager_spawner::Process& process) {
   *request.mutable_process_exited()->mutable_process() = process;
   const auto origin = CorrelationId::parse(process.origin()).value_or(CorrelationId());
   manager_.ask_because_of(origin, std::move(request), kExitTimeout)
-      .then([this, process](const Message&) { processes_.acknowledge(process); })
+      .then([this, process](const Message& answer) {
+        if (!answer.has_ack()) throw std::runtime_error("it answers something else");
+        processes_.acknowledge(process);
+      })
       .otherwise([this, process, origin](const std::exception_ptr& error) {
         if (!manager_.is_open()) return;
         loop_.log().warning(kComponent, "the manager takes no notice of an end",

@@ -78,6 +78,10 @@ struct ProcessOptions {
   std::optional<gid_t> group = {};
   std::optional<std::vector<gid_t>> groups = {};
 
+  /// Whether no program that the child executes, nor its children, can give it rights that it does not have:
+  /// set-user-id and the like have no effect.
+  bool no_new_privileges = false;
+
   ProcessStream input = ProcessStream::null();
   ProcessStream output = ProcessStream::inherit();
   ProcessStream error = ProcessStream::inherit();
