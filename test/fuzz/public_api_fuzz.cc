@@ -73,7 +73,7 @@ class FakeNode final : public node::NodeRequests {
     return node::make_error(node::CONFIGURATION_REJECTED, "no");
   }
 
-  Promise<void> shut_down(const CorrelationId&) override { return start_service("web", {}); }
+  Promise<void> shut_down(const CorrelationId&) override { return start_service("web", {}, {}); }
 
   std::uint8_t mood = 0;
 
