@@ -329,8 +329,10 @@ TEST_F(NodeTraceTest, SaysThatItKnowsNothingOfARequest) {
   EXPECT_EQ(unknown.exit_code, 1);
   EXPECT_EQ(unknown.output, "");
   EXPECT_EQ(lines(unknown.error), 1);
-  EXPECT_THAT(unknown.error,
-              HasSubstr("snow-fox-client: nothing is known of a request 'nobody/1', or nothing any more"));
+  EXPECT_THAT(
+      unknown.error,
+      HasSubstr(
+          "snow-fox-client: node.trace('nobody/1'): nothing is known of a request 'nobody/1', or nothing any more"));
   const Finished impossible = client({"--trace", std::string(40, 'x')});
   EXPECT_EQ(impossible.exit_code, 2);
   EXPECT_THAT(impossible.error, HasSubstr("--trace: node.trace() takes a correlation id: expected 1 to 39"));
