@@ -184,6 +184,27 @@ TEST_F(NodeClientTest, JoinsEachOfManyAnswersToItsRequest) {
   stop();
 }
 
+TEST_F(NodeClientTest, TellsEachChangeOnce) {
+  configure("services: [{id: web, command: [sleep, '1000'], autostart: false}]\n");
+  start();
+  write_file(path("script"), R"lua(
+    local states = {}
+    service.watch('web'):on(function(web)
+      states[#states + 1] = web.state
+      if web.state == 'Running' then
+        client.sleep(0.1):await()
+        print(table.concat(states, ' '))
+        client.exit()
+      end
+    end)
+    service.start('web'):await()
+  )lua");
+  const Finished asked = client({"--file", path("script")});
+  EXPECT_EQ(asked.exit_code, 0) << asked.error;
+  EXPECT_EQ(asked.output, "Stopped Starting Running\n");
+  stop();
+}
+
 TEST_F(NodeClientTest, GivesAnswersToScriptsAsTables) {
   configure(
       "node: {name: test}\nservices: [{id: web, command: [sleep, '1000']}, {id: other, command: [sleep, '1000'], "

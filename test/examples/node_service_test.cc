@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -337,6 +338,20 @@ TEST_F(NodeServiceTest, IsNotDrownedByOneThatSaysTooMuch) {
   // While the rest is read, the file is put aside and made anew again and again.
   std::error_code error;
   EXPECT_TRUE(eventually([&] { return std::filesystem::file_size(path("flood"), error) <= 70'000; }));
+  stop();
+}
+
+// Goal: a start that fails before there is a process is answered, too.
+TEST_F(NodeServiceTest, SaysThatThereIsNoPipeForItsOutput) {
+  configure("services:\n" + sleeper("mute", "autostart: false, restart: never"));
+  start();
+  write_file(run_directory() + "/manager/mute.output", "no pipe");
+  const Finished started = ask("service.start('mute')");
+  EXPECT_EQ(started.exit_code, 1);
+  EXPECT_THAT(started.error, AllOf(HasSubstr("mute.output is no pipe"), Not(HasSubstr("no answer"))));
+  EXPECT_THAT(ask("service.status('mute')").output, HasSubstr("Failed"));
+  std::filesystem::remove(run_directory() + "/manager/mute.output");
+  EXPECT_EQ(ask("service.start('mute')").exit_code, 0);
   stop();
 }
 

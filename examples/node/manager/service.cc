@@ -76,13 +76,13 @@ Promise<void> Service::start(const CorrelationId& origin) {
     return resolved(loop_);
   }
   begin_anew_for(origin);
+  Promise<void> up = wait_for(Until::Up);  // before the launch, which may fail at once
   switch (state_) {
-    case public_api::Service::Stopping: start_anew_ = true; break;
-    case public_api::Service::Starting: break;
+    case public_api::Service::Stopping: start_anew_ = true; [[fallthrough]];
+    case public_api::Service::Starting: on_changed_(*this); break;
     default: backoff_.reset(); launch();
   }
-  on_changed_(*this);
-  return wait_for(Until::Up);
+  return up;
 }
 
 Promise<void> Service::stop(const CorrelationId& origin) { return stop_within(configuration_.stop_timeout, origin); }
