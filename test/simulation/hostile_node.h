@@ -334,10 +334,12 @@ struct Observer {
 inline std::uint64_t live_with_hostile_part(std::uint64_t seed, FuzzInput input) {
   const std::uint8_t options = input.byte();
   const bool hostile_manager = options % 2 == 0;
+  // Processes know these to their end, which is that of the world.
+  std::vector<Process*> sound;
+  ServiceProgram::Counts bystanders;
   NodeWorld node(seed);
   auto& world = node.world;
   const Hostility hostility{input, (options & 2) == 0};
-  std::vector<Process*> sound;
   if (hostile_manager) {
     node.machine.install("/usr/bin/snow-fox-manager", [hostility](Process& process) {
       return std::make_shared<HostileProgram<HostileManagerLinks>>(process, hostility);
@@ -355,7 +357,6 @@ inline std::uint64_t live_with_hostile_part(std::uint64_t seed, FuzzInput input)
       return std::make_shared<ManagerProgram>(process);
     });
   }
-  ServiceProgram::Counts bystanders;
   Process& bystander = node.machine.start("bystander", [&bystanders](Process& process) {
     return std::make_shared<ServiceProgram>(process, bystanders, Duration::max());
   });
