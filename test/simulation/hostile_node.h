@@ -200,21 +200,26 @@ struct HostileProgram {
   Step step;
 };
 
+/// Connects `link` to the daemon, and says, if that is to begin `soundly`, that this part is ready.
+template <typename Message>
+void reach_daemon(LoopManager& loop, HostileLink<Message>& link, bool soundly) {
+  connect(loop, RunDirectory(std::string(kRunDirectory)).daemon_socket(), 10s)
+      .then([&loop, &link, soundly](const ChannelRef& channel) {
+        link.open(channel);
+        if (!soundly) return;
+        auto ready = make_message<Message>(Message::kReady, loop.ids().next());
+        ready.mutable_ready();
+        link.send(ready);
+      })
+      .otherwise([](const std::exception_ptr&) {})
+      .detach();
+}
+
 struct HostileManagerLinks {
   HostileManagerLinks(Process& process, bool begins_soundly)
       : loop(process.loop()), signals(loop, "hostile"), daemon(loop), spawner(loop) {
     const RunDirectory directory{std::string(kRunDirectory)};
-    connect(loop, directory.daemon_socket(), 10s)
-        .then([this, begins_soundly](const ChannelRef& channel) {
-          using Message = daemon_manager::Message;
-          daemon.open(channel);
-          if (!begins_soundly) return;
-          auto ready = make_message<Message>(Message::kReady, loop.ids().next());
-          ready.mutable_ready();
-          daemon.send(ready);
-        })
-        .otherwise([](const std::exception_ptr&) {})
-        .detach();
+    reach_daemon(loop, daemon, begins_soundly);
     connect(loop, directory.spawner_socket(), 10s)
         .then([this](const ChannelRef& channel) { spawner.open(channel); })
         .otherwise([](const std::exception_ptr&) {})
@@ -257,17 +262,7 @@ struct HostileSpawnerLinks {
       --left;
       return true;
     };
-    connect(loop, directory().daemon_socket(), 10s)
-        .then([this, begins_soundly](const ChannelRef& channel) {
-          using Message = daemon_spawner::Message;
-          daemon.open(channel);
-          if (!begins_soundly) return;
-          auto ready = make_message<Message>(Message::kReady, loop.ids().next());
-          ready.mutable_ready();
-          daemon.send(ready);
-        })
-        .otherwise([](const std::exception_ptr&) {})
-        .detach();
+    reach_daemon(loop, daemon, begins_soundly);
   }
   static RunDirectory directory() { return RunDirectory(std::string(kRunDirectory)); }
   void act(FuzzInput& input) {
