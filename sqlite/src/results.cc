@@ -25,9 +25,13 @@ void Results::add(SqliteCall& call) noexcept {
 }
 
 EventRef Results::parse() {
-  if (!calls_.empty()) return EventRef(&calls_.pop_front());
-  on_all_given_();
-  return nullptr;
+  if (calls_.empty()) {
+    on_all_given_();
+    return nullptr;
+  }
+  SqliteCall& call = calls_.pop_front();
+  given_.push_back(call);
+  return EventRef(&call);
 }
 
 void Results::give_all() noexcept {
@@ -35,6 +39,7 @@ void Results::give_all() noexcept {
     const std::unique_ptr<SqliteCall> call(&calls_.pop_front());
     call->handle();
   }
+  while (!given_.empty()) given_.pop_front().handle();
 }
 
 }  // namespace snowfox

@@ -33,6 +33,7 @@ class Results final : public EventSource {
   void on_removed() noexcept override { give_all(); }
 
   IntrusiveList<SqliteCall, SqliteCall> calls_;  // owned
+  IntrusiveList<SqliteCall, SqliteCall> given_;  // borrowed: events that others hold
   std::string name_;
   std::function<void()> on_all_given_;
 };

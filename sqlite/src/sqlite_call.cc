@@ -1,5 +1,7 @@
 #include <snowfox/sqlite/sqlite_call.h>
 
+#include <utility>
+
 #include "call_queue.h"
 
 namespace snowfox {
@@ -17,7 +19,10 @@ SqliteCall::~SqliteCall() {
 }
 
 void SqliteCall::handle() {
+  if (queue_ == nullptr) return;
   if (state_ != nullptr) queue_->settle(*this);
+  // What comes of it may destroy the database, while the loop holds this still.
+  std::exchange(queue_, nullptr)->gone(*this);
 }
 
 void SqliteCall::expire() noexcept { queue_->time_out(*this); }

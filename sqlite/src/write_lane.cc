@@ -53,14 +53,14 @@ bool WriteLane::flush() {
 
 // Who writes one thing after the other has his next ready when he is told of the last. Those who were in one commit
 // would otherwise come apart into two that take turns. So the next one waits until all have been told, if that takes
-// less than half of what a commit does.
+// less time than a commit, and unless there is a whole group already.
 bool WriteLane::awaits_more() const noexcept {
-  return !results_.empty() && waiting() < units_per_commit_ && 2 * giving_time_ < commit_time_;
+  return !results_.empty() && waiting() < last_group_ && giving_time_ < commit_time_;
 }
 
 void WriteLane::begin_commit() noexcept {
   CallList& group = writer_->group();
-  for (std::size_t i = 0; i < units_per_commit_ && waiting() != 0; ++i) begin(group);
+  for (last_group_ = 0; last_group_ < units_per_commit_ && waiting() != 0; ++last_group_) begin(group);
   commit_began_ = loop().now();
   oldest_waited_ = commit_began_ - since(group.front());
   committing_ = true;

@@ -65,6 +65,7 @@ class WriteLane final : public EventDrain, public CallQueue {
   std::function<bool()> others_idle_ = [] { return true; };
   Hook<const SqliteCommit&> committed_;
   bool committing_ = false;
+  std::size_t last_group_ = 0;
   TimePoint commit_began_{};
   TimePoint giving_began_{};
   Duration oldest_waited_{};

@@ -343,6 +343,25 @@ TEST_F(SqliteDatabaseTest, RejectsWhatIsLeftWhenItIsDestroyed) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(SqliteDatabaseTest, MayBeDestroyedByWhatItTells) {
+  open();
+  auto one = db->write(&insert, std::string("one")).then([this](std::int64_t) { db.reset(); });
+  auto two = db->write(&insert, std::string("two"));
+  outcome(loop, std::move(one));
+  // It was committed, and so it is told as such.
+  EXPECT_EQ(outcome(loop, std::move(two)), 2);
+}
+
+TEST_F(SqliteDatabaseTest, MayGoBeforeAnEventOfIts) {
+  open();
+  auto one = db->write(&insert, std::string("one"));
+  EventRef event = loop.wait(1s);
+  ASSERT_NE(event, nullptr);
+  db.reset();
+  loop.dispatch(std::move(event));
+  EXPECT_EQ(outcome(loop, std::move(one)), 1);
+}
+
 TEST_F(SqliteDatabaseTest, ClosesWhenAllIsDone) {
   open();
   auto write = db->write(&insert, std::string("last"));
