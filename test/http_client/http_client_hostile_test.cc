@@ -26,6 +26,9 @@ using testing::HasSubstr;
 
 class HttpClientHostileTest : public HttpClientTest {
  protected:
+  static HttpClientTimeouts short_for_headers() {
+    return {.connect = 10s, .headers = 50ms, .stall = 10s, .stall_bytes = 1, .total = 10s};
+  }
   /// How it ends with a server that answers each request with `bytes`, and then closes the connection or hangs.
   HttpClientError error_after(const std::string& bytes, bool hangs = false, HttpClientRequest request = {}) {
     HostileServer server([&](auto& connection) {
@@ -37,13 +40,13 @@ class HttpClientHostileTest : public HttpClientTest {
     return error_of(std::move(request));
   }
   static HttpClientTimeouts short_timeouts() {
-    return {.connect = 5s, .headers = 50ms, .stall = 50ms, .stall_bytes = 1, .total = 10s};
+    return {.connect = 10s, .headers = 10s, .stall = 50ms, .stall_bytes = 1, .total = 10s};
   }
 };
 
 // Goal: a server that says nothing costs HttpClientTimeouts::headers.
 TEST_F(HttpClientHostileTest, TimesOutBeforeTheHeader) {
-  const HttpClientError error = error_after("", true, {.timeouts = short_timeouts()});
+  const HttpClientError error = error_after("", true, {.timeouts = short_for_headers()});
   EXPECT_EQ(error.code(), HttpClientErrc::HeadersTimeout) << error.what();
   EXPECT_TRUE(error.may_have_arrived());
   EXPECT_EQ(client().connections_open(), 0U);
@@ -58,8 +61,8 @@ TEST_F(HttpClientHostileTest, TimesOutInTheMiddleOfTheHeader) {
       std::this_thread::sleep_for(5ms);
     }
   });
-  EXPECT_EQ(error_of({.url = server.url(), .timeouts = short_timeouts()}).code(), HttpClientErrc::HeadersTimeout);
-  const HttpClientError error = error_after("HTTP/1.1 100 Continue\r\n\r\n", true, {.timeouts = short_timeouts()});
+  EXPECT_EQ(error_of({.url = server.url(), .timeouts = short_for_headers()}).code(), HttpClientErrc::HeadersTimeout);
+  const HttpClientError error = error_after("HTTP/1.1 100 Continue\r\n\r\n", true, {.timeouts = short_for_headers()});
   EXPECT_EQ(error.code(), HttpClientErrc::HeadersTimeout);
 }
 
@@ -82,6 +85,7 @@ TEST_F(HttpClientHostileTest, TimesOutOnATrickle) {
   timeouts.stall_bytes = 1000;
   EXPECT_EQ(error_of({.url = server.url(), .timeouts = timeouts}).code(), HttpClientErrc::BodyTimeout);
   timeouts.stall_bytes = 1;
+  timeouts.stall = 5s;
   timeouts.total = 300ms;
   EXPECT_EQ(error_of({.url = server.url(), .timeouts = timeouts}).code(), HttpClientErrc::TotalTimeout);
 }

@@ -71,6 +71,16 @@ TEST_F(HttpClientNginxTest, CarriesLargeBodies) {
   EXPECT_EQ(response_to(std::move(request)).status, 200);
 }
 
+// Goal: a server may answer before it has taken the whole body, and what it says is heard.
+TEST_F(HttpClientNginxTest, HearsAnAnswerThatComesEarly) {
+  for (const std::size_t bytes : {10'000U, 10'000'000U}) {
+    HttpClientRequest request = get("/small");
+    request.method = "PUT";
+    request.body = std::string(bytes, 'x');
+    EXPECT_EQ(response_to(std::move(request)).status, 413);
+  }
+}
+
 // Goal: a 308 is followed over the same socket.
 TEST_F(HttpClientNginxTest, FollowsOverAUnixSocket) {
   HttpClientRequest request = get("/moved");

@@ -44,10 +44,11 @@ TEST_F(HttpClientStreamTest, GivesTheBodyPieceByPiece) {
 
 // Goal: as long as the program has not taken a piece, no next one comes, little is read ahead, and no time-out runs.
 TEST_F(HttpClientStreamTest, LetsTheServerWait) {
-  HttpClientTimeouts timeouts{.stall = 50ms};
+  HttpClientTimeouts timeouts{.stall = 300ms};
   std::size_t bytes = 0;
   std::size_t most_ahead = 0;
   bool waiting = false;
+  bool waited = false;
   const HttpClientResponse response =
       response_to({.url = server.url(),
                    .timeouts = timeouts,
@@ -55,9 +56,9 @@ TEST_F(HttpClientStreamTest, LetsTheServerWait) {
                      EXPECT_FALSE(waiting);
                      bytes += piece.size();
                      most_ahead = std::max<std::size_t>(most_ahead, client().counters().body_bytes - bytes);
-                     if (bytes > 200'000 && bytes < 500'000) {
-                       waiting = true;
-                       return sleep(loop, 120ms).then([&] {
+                     if (bytes > 200'000 && !waited) {
+                       waiting = waited = true;
+                       return sleep(loop, 700ms).then([&] {
                          most_ahead = std::max<std::size_t>(most_ahead, client().counters().body_bytes - bytes);
                          waiting = false;
                        });
@@ -102,14 +103,16 @@ TEST_F(HttpClientStreamTest, MayBeDroppedFromWithin) {
                              EXPECT_EQ(piece.find_first_not_of('x'), piece.npos);
                              return {};
                            }});
-  pass(50ms);
+  while (pieces == 0) pass(1ms);
+  pass(10ms);
   EXPECT_EQ(pieces, 1);
   EXPECT_EQ(client().connections_open(), 0U);
   promise = client().send({.url = server.url(), .on_body = [&](const auto&, std::string_view) -> Promise<void> {
                              ++pieces;
                              return sleep(loop, 10s);
                            }});
-  pass(50ms);
+  while (pieces == 1) pass(1ms);
+  pass(10ms);
   EXPECT_EQ(pieces, 2);
   promise = {};
   pass(10ms);

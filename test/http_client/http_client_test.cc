@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -131,6 +133,7 @@ TEST_F(HttpClientTest, RefusesWhatCannotBeSent) {
       {.method = "", .url = server.url()},
       {.method = "GET /x", .url = server.url()},
       {.method = "CONNECT", .url = server.url()},
+      {.method = "HEAD", .url = server.url(), .body = "x"},
       {.url = server.url(), .headers = {{"X", "a\r\nX-Evil: 1"}}},
       {.url = server.url(), .headers = {{"X: y", "a"}}},
       {.url = server.url(), .headers = {{"Content-Length", "5"}}},
@@ -219,8 +222,8 @@ TEST_F(HttpClientTest, ExplainsWhatItWaitsFor) {
   {
     const Promise<HttpClientResponse> promise = client().send({.url = server.url(), .correlation_id = id});
     EXPECT_THAT(loop.explain(id).str(), HasSubstr("waits for an HTTP connection"));
-    pass(50ms);
-    EXPECT_THAT(loop.explain(id).str(), HasSubstr("waits for an HTTP response since"));
+    const auto says = [&](std::string_view text) { return loop.explain(id).str().find(text) != std::string::npos; };
+    while (!says("waits for an HTTP response since")) pass(1ms);
     EXPECT_EQ(loop.explain(CorrelationId("other")).waits().size(), 0U);
   }
   EXPECT_THAT(loop.explain(id).str(), HasSubstr("abandoned"));
@@ -246,6 +249,26 @@ TEST_F(HttpClientTest, RejectsWhatIsUnderWayAtTheEnd) {
   drop_client();
   pass(0ms);
   EXPECT_EQ(why, Errc::ShuttingDown);
+}
+
+// Goal: a proxy is used if it is given, that of the environment only if it is asked for.
+TEST_F(HttpClientTest, UsesNoProxyUnlessAsked) {
+  HostileServer proxy(echo_all);
+  HostileServer server(answer_all);
+  const std::string address = "http://127.0.0.1:" + std::to_string(proxy.port());
+  ::setenv("http_proxy", address.c_str(), 1);
+  EXPECT_EQ(response_to({.url = server.url()}).body, "hello");
+  HttpClientOptions by_environment;
+  by_environment.proxy_from_environment = true;
+  HttpClient second(loop, by_environment);
+  EXPECT_THAT(outcome_of(loop, second.send({.url = server.url("/x")})).body,
+              HasSubstr("GET " + server.url("/x") + " "));
+  ::unsetenv("http_proxy");
+  HttpClientOptions given;
+  given.proxy = address;
+  HttpClient third(loop, given);
+  EXPECT_THAT(outcome_of(loop, third.send({.url = "http://nowhere.example/x"})).body,
+              HasSubstr("GET http://nowhere.example/x "));
 }
 
 // Goal: a certificate file that is not there is told when the client is made.

@@ -39,6 +39,7 @@ http {
     root DIR;
     location = /hello { default_type text/plain; return 200 "hello, request $connection_requests"; }
     location = /id { default_type text/plain; return 200 "$http_x_correlation_id"; }
+    location = /small { client_max_body_size 1k; return 200; }
     location = /refuse { return 503; }
     location = /moved { return 308 /hello; }
   }

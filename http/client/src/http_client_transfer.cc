@@ -15,6 +15,10 @@
 #include "http_client_engine.h"
 #include "http_client_exchange.h"
 
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "snowfox::http_client needs libcurl 7.87 or later: before, to give up a lookup blocks"
+#endif
+
 namespace snowfox {
 namespace {
 

@@ -50,6 +50,7 @@ std::string_view trace_id(std::string_view id, std::array<char, 32>& room) noexc
 std::string_view unfit_for_sending(const HttpClientRequest& request) noexcept {
   if (!is_token(request.method)) return "its method";
   if (request.method == "CONNECT") return "its method";
+  if (request.method == "HEAD" && !request.body.empty()) return "a body with HEAD";
   for (std::size_t i = 0; i < request.headers.size(); ++i) {
     const auto [name, value] = request.headers[i];
     if (!is_token(name)) return "the name of a header field";

@@ -42,8 +42,7 @@ struct HttpClientOptions {
   HttpClientTimeouts timeouts{};
 
   /// A connection that was idle for so long is not used again, nor one that is older than `most_age`; both are counted
-  /// in seconds. It is closed when the next exchange begins; one that its server closes, or of which it wants
-  /// something, is closed soon.
+  /// in seconds. It is closed when the next exchange begins; one that its server closes, normally a second after.
   Duration most_idle = std::chrono::seconds(60);
   Duration most_age = std::chrono::hours(1);
   /// A host's addresses are asked for again after that, in seconds. Until one lookup has ended, other exchanges with
