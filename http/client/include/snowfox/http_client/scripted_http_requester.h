@@ -23,7 +23,7 @@ struct ScriptedHttpAnswer {
 
 /// Answers requests by a function of the test's, over no network, in the loop's time: for tests and simulations. It has
 /// an HttpClient's timeouts for headers and the whole, and its ways to end; of limits, names and connections it knows
-/// nothing. A body that `on_body` is to take comes in one piece.
+/// nothing. A body that `on_body` is to take comes in one piece; the promise must not be dropped from within that call.
 class ScriptedHttpRequester final : public HttpRequester {
  public:
   using Script = std::function<ScriptedHttpAnswer(const HttpClientRequest&)>;
