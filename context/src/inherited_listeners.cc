@@ -61,7 +61,7 @@ bool serves(const Address& present, const Address& wanted) {
 }
 
 InheritedListeners::Inherited inherit(int fd, std::string name) {
-  const std::string what = "descriptor " + std::to_string(fd) + " (" + name + ") of LISTEN_FDS";
+  const std::string what = "inherited descriptor " + std::to_string(fd) + " (" + name + ")";
   const int flags = ::fcntl(fd, F_GETFD);
   if (flags < 0) fail(errno, what);
   Descriptor descriptor(Io::system(), fd);
@@ -92,6 +92,20 @@ InheritedListeners InheritedListeners::from_environment() {
     inherited.all_.push_back(inherit(fd, name.empty() ? "unknown" : std::string(name)));
   }
   return inherited;
+}
+
+InheritedListeners InheritedListeners::from_descriptors(int first, const std::vector<std::string>& names) {
+  InheritedListeners inherited;
+  for (const std::string& name : names) inherited.all_.push_back(inherit(first++, name));
+  return inherited;
+}
+
+void InheritedListeners::report_unused(Log& log) const {
+  for (const Inherited& inherited : all_) {
+    if (inherited.taken) continue;
+    log.warning("process", "inherited socket that the configuration does not ask for",
+                {{"address", inherited.address.str()}, {"name", inherited.name}});
+  }
 }
 
 std::optional<ListenerSource::Handover> InheritedListeners::take(const Address& address) {

@@ -1,7 +1,6 @@
 #include <snowfox/context/notifier.h>
 
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -53,25 +52,19 @@ Notifier Notifier::from_environment() {
   return Notifier(std::move(socket), watchdog);
 }
 
-std::error_code Notifier::reloading() const noexcept {
+std::string Notifier::reloading_state() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  char text[64] = "RELOADING=1\nMONOTONIC_USEC=";
-  char* const digits = text + std::strlen(text);
-  const auto [end, error] =
-      std::to_chars(digits, std::end(text), std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000);
-  return send({text, static_cast<std::size_t>(end - text)}, true);
+  return "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000);
 }
 
-std::error_code Notifier::status(std::string_view text) const noexcept try {
+std::string Notifier::status_state(std::string_view text) {
   std::string state = "STATUS=";
   for (const char c : text.substr(0, 1000)) state += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? ' ' : c;
-  return send(state, false);
-} catch (const std::bad_alloc&) {
-  return std::make_error_code(std::errc::not_enough_memory);
+  return state;
 }
 
-std::error_code Notifier::send(std::string_view state, bool important) const noexcept {
+std::error_code Notifier::send(std::string_view state) const noexcept {
   if (socket_.empty()) return {};
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -83,10 +76,8 @@ std::error_code Notifier::send(std::string_view state, bool important) const noe
 
   const Descriptor sender(Io::system(), ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!sender) return last_error();
-  const timeval patience{.tv_sec = 1, .tv_usec = 0};
-  ::setsockopt(sender.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
-  const ssize_t sent = ::sendto(sender.get(), state.data(), state.size(), MSG_NOSIGNAL | (important ? 0 : MSG_DONTWAIT),
+  const ssize_t sent = ::sendto(sender.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
                                 reinterpret_cast<const sockaddr*>(&address), size);
   return sent < 0 ? last_error() : std::error_code();
 }

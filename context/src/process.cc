@@ -16,6 +16,12 @@ namespace {
 constexpr std::string_view kComponent = "process";
 constexpr int kEndedBySigint = 128 + SIGINT;  // as a shell tells it
 
+/// Takes the variables out of the environment, whether they are heeded or not.
+Notifier notifier_for(const ProcessSettings& settings) {
+  Notifier notifier = Notifier::from_environment();
+  return settings.notify ? notifier : Notifier();
+}
+
 }  // namespace
 
 /// What a program needs that has no loop of its own.
@@ -59,16 +65,15 @@ Process::Process(ProcessSettings settings, LoopManager* loop)
     : settings_(std::move(settings)),
       own_loop_(loop != nullptr ? nullptr : std::make_unique<OwnLoop>(settings_)),
       loop_(loop != nullptr ? *loop : own_loop_->loop),
-      notifier_(Notifier::from_environment()),
+      notifier_(loop_, notifier_for(settings_)),
       scope_(loop_, settings_.promises),
       signals_(loop_, {SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }),
       on_exit_(loop_.lifecycle().process_exit.add([this](LoopManager&, int) {
-        if (started_ && !scope_.stopping()) warn_untold(notifier_.stopping());
+        if (started_ && !scope_.stopping()) notifier_.stopping();
       })) {
   shutdown_ = std::make_shared<Completion::Pending>(*this, &Process::finish);
   shutting_down_ = shutdown_;
   if (settings_.umask) ::umask(*settings_.umask);
-  if (!settings_.notify) notifier_ = Notifier();
   if (own_loop_) scope_.set_log_sink(own_loop_->sink, settings_.log_format);
   if (!settings_.pid_file.empty()) pid_file_ = std::make_unique<PidFile>(settings_.pid_file);
   scope_.set_inherited(InheritedListeners::from_environment());
@@ -88,17 +93,12 @@ void Process::drop_privileges() {
 void Process::start() {
   if (std::exchange(started_, true)) return;
   drop_privileges();
-  for (const auto& inherited : scope_.inherited().all()) {
-    if (inherited.taken) continue;
-    scope_.log().warning(kComponent, "inherited socket that the configuration does not ask for",
-                         {{"address", inherited.address.str()}, {"name", inherited.name}});
-  }
+  scope_.inherited().report_unused(scope_.log());
   if (notifier_.connected() && notifier_.watchdog() > Duration::zero()) {
-    warn_untold(notifier_.alive());
-    scope_.scheduler().every(std::max(notifier_.watchdog() / 2, Duration(1)),
-                             [this] { warn_untold(notifier_.alive()); });
+    notifier_.alive();
+    scope_.scheduler().every(std::max(notifier_.watchdog() / 2, Duration(1)), [this] { notifier_.alive(); });
   }
-  warn_untold(notifier_.ready());
+  settings_.detached ? notifier_.ready_as(::getpid()) : notifier_.ready();
   scope_.log().info(kComponent, "ready", {{"name", settings_.name}, {"pid", std::int64_t{::getpid()}}});
 }
 
@@ -132,14 +132,14 @@ void Process::reload() {
   }
   reload_again_ = false;
   auto pending = std::make_shared<Completion::Pending>(*this, &Process::reload_ended);
-  warn_untold(notifier_.reloading());
+  notifier_.reloading();
   reload_ = pending;
   on_reload_(Completion(std::move(pending)));
 }
 
 void Process::reload_ended() noexcept {
   if (stopping()) return;
-  warn_untold(notifier_.ready());
+  notifier_.ready();
   // As an event of its own, whose errors the loop knows what to do with.
   try {
     if (reload_again_) scope_.scheduler().after(Duration::zero(), [this] { reload(); });
@@ -151,7 +151,7 @@ void Process::reload_ended() noexcept {
 
 void Process::shutdown() {
   if (stopping()) return;
-  warn_untold(notifier_.stopping());
+  notifier_.stopping();
   scope_.log().info(kComponent, "ending", {{"name", settings_.name}});
   scope_.announce_stopping();
   auto pending = std::exchange(shutdown_, nullptr);
@@ -168,15 +168,6 @@ void Process::TimeIsUp::expire() noexcept {
 void Process::finish() noexcept {
   finished_ = true;
   loop_.stop();
-}
-
-void Process::status(std::string_view text) noexcept { warn_untold(notifier_.status(text)); }
-
-void Process::warn_untold(std::error_code error) noexcept {
-  if (!error) return;
-  log_if_possible([&] {
-    scope_.log().warning(kComponent, "the service manager was not told", {{"error", error.message()}});
-  });
 }
 
 }  // namespace snowfox

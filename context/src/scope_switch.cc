@@ -45,10 +45,10 @@ void ReloadResult::check() const {
   if (error) throw *error;
 }
 
-ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const Build& build) {
+ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const Build& build, const CorrelationId& id) {
   assert(!building_ && "a reload from inside a reload");
   if (scope_ && scope_->metadata().version == metadata.version) {
-    statics_.log().info(kComponent, "unchanged", {{"version", metadata.version}, {"name", metadata.name}});
+    statics_.log().info(kComponent, "unchanged", {{"version", metadata.version}, {"name", metadata.name}}, id);
     return {ReloadResult::Outcome::Unchanged, version(), version(), std::nullopt};
   }
   try {
@@ -73,23 +73,25 @@ ReloadResult ScopeSwitch::replace(const ConfigurationMetadata& metadata, const B
                          {"name", metadata.name},
                          {"listeners_kept", changes.kept},
                          {"listeners_opened", changes.opened},
-                         {"listeners_closed", changes.closed}});
+                         {"listeners_closed", changes.closed}},
+                        id);
     return result;
   } catch (...) {
-    return failed(std::current_exception(), metadata.name);
+    return failed(std::current_exception(), metadata.name, id);
   }
 }
 
-ReloadResult ScopeSwitch::failed(const std::exception_ptr& error, const std::string& name) {
+ReloadResult ScopeSwitch::failed(const std::exception_ptr& error, const std::string& name, const CorrelationId& id) {
   ReloadResult result{ReloadResult::Outcome::Failed, version(), version(), as_configuration_error(error, name)};
   // Each is a message of its own, for of one message the log would show no more than ten.
   for (const ConfigurationProblem& problem : result.error->problems()) {
-    log_if_possible([&] { statics_.log().error(kComponent, problem.str()); });
+    log_if_possible([&] { statics_.log().error(kComponent, problem.str(), {}, id); });
   }
   if (scope_) {
     statics_.log().error(
         kComponent, "refused, the one in force goes on",
-        {{"problems", result.error->problems().size() + result.error->omitted()}, {"version", result.version_after}});
+        {{"problems", result.error->problems().size() + result.error->omitted()}, {"version", result.version_after}},
+        id);
   }
   return result;
 }

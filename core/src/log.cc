@@ -293,6 +293,8 @@ Log::~Log() {
 void Log::emit(LogLevel level, std::string_view component, std::string_view message, std::span<const LogField> fields,
                const CorrelationId& id) noexcept try {
   const LogRecord record{std::chrono::system_clock::now(), level, component, id, message, fields};
+  if (observer_ != nullptr && !id.empty()) observer_->write(record);
+  if (!enabled(level)) return;
   if (level == LogLevel::Critical) {
     sink_->write(record);
     return;

@@ -108,7 +108,23 @@ client --json --eval 'node.status(true)'
 expect 0 '"colour":"Green"' "$answer"
 
 title '10,000 requests at once, every second one answered later than those after it'
-client --repeat 5000 --eval 'node.status(true); node.status()'
+cat >"$place/many.lua" <<'END'
+local answered, failed, latest, disordered = 0, 0, 0, 0
+local requests = tonumber(os.getenv("REQUESTS") or 10000)
+for i = 1, requests do
+  node.status(i % 2 == 1):on(function(status, failure)
+    if failure then failed = failed + 1 else answered = answered + 1 end
+    if i < latest then disordered = disordered + 1 end
+    latest = math.max(latest, i)
+    if answered + failed == requests then
+      print(requests .. " requests at once: " .. answered .. " answered, " .. failed .. " failed, " .. disordered ..
+            " out of order")
+    end
+  end)
+end
+END
+cat "$place/many.lua"
+client --file "$place/many.lua"
 expect 0 '10000 requests at once: 10000 answered, 0 failed' "$answer"
 [[ $answer != *' 0 out of order'* ]] || fail 'expected answers out of order'
 
@@ -137,7 +153,7 @@ expect 0 'reloaded' "$answer"
 client --json --eval 'node.status(true)'
 [[ $answer =~ tcp:127\.0\.0\.1:([0-9]+) ]] || fail 'expected an address with a port'
 port=${BASH_REMATCH[1]}
-"$programs/snow-fox-client" --socket "$socket" --repeat 20000 --eval 'node.status(true)' >"$place/others" 2>&1 &
+REQUESTS=20000 "$programs/snow-fox-client" --socket "$socket" --file "$place/many.lua" >"$place/others" 2>&1 &
 others=$!
 for _ in 1 2 3 4 5; do
   if exec 5<>"/dev/tcp/127.0.0.1/$port"; then

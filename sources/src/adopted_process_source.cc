@@ -51,8 +51,12 @@ std::optional<ProcessExit> ask_kernel(int pidfd, pid_t pid) noexcept {
 
 }  // namespace
 
-AdoptedProcessSource::AdoptedProcessSource(LoopManager& loop, const ProcessIdentity& process, Handler on_exit)
-    : EventSource(loop), handler_(std::make_shared<const Handler>(std::move(on_exit))), process_(process) {
+AdoptedProcessSource::AdoptedProcessSource(LoopManager& loop, const ProcessIdentity& process, Handler on_exit,
+                                           bool end_group)
+    : EventSource(loop),
+      handler_(std::make_shared<const Handler>(std::move(on_exit))),
+      process_(process),
+      end_group_(end_group) {
   Descriptor pidfd(loop.io(), open_pidfd(process.pid));
   if (!pidfd) throw std::system_error(errno, std::system_category(), "adopt process " + std::to_string(process.pid));
   // Only now: from here on the descriptor names whoever has the number, and that is looked at.
@@ -96,6 +100,7 @@ void AdoptedProcessSource::told(const ProcessExit& exit) noexcept {
 
 EventRef AdoptedProcessSource::parse() {
   if (!channel_ || !ended()) return nullptr;
+  if (std::exchange(end_group_, false)) kill_left_group(loop().io(), process_);
   if (!exit_) exit_ = ask_kernel(channel_->fd(), process_.pid);
   if (!exit_) {
     const TimePoint now = loop().now();

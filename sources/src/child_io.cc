@@ -36,8 +36,10 @@ std::string describe(ChildFailure::Step step, const ProcessOptions& options) {
     case Step::Groups: return "set supplementary groups";
     case Step::Group: return "become group " + std::to_string(options.group.value_or(0));
     case Step::User: return "become user " + std::to_string(options.user.value_or(0));
+    case Step::NoNewPrivileges: return "give up new privileges";
     case Step::ParentDeathSignal: return "ask for a signal at the parent's death";
     case Step::WorkingDirectory: return "enter " + options.working_directory;
+    case Step::DescriptorLimit: return "limit its descriptors";
     case Step::Execute: return "execute";
   }
   return "start";

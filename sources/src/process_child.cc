@@ -1,6 +1,7 @@
 #include "process_child.h"
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,7 +42,15 @@ ChildFailure become(const ChildPlan& plan) noexcept {
   if (options.user && syscall(SYS_setresuid, *options.user, *options.user, *options.user) != 0) {
     return {Step::User, errno};
   }
+  if (options.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {Step::NoNewPrivileges, errno};
   return {};
+}
+
+bool limit_descriptors(rlim_t count) noexcept {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  limit.rlim_cur = std::min(count, limit.rlim_max);
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
 void reset_signals() noexcept {
@@ -101,6 +110,7 @@ ChildFailure run_child(const ChildPlan& plan) noexcept {
   if (!options.working_directory.empty() && chdir(options.working_directory.c_str()) != 0) {
     return {Step::WorkingDirectory, errno};
   }
+  if (options.descriptor_limit && !limit_descriptors(*options.descriptor_limit)) return {Step::DescriptorLimit, errno};
   reset_signals();
   return {Step::Execute, execute(plan)};
 }

@@ -17,8 +17,10 @@ struct ChildFailure {
     Groups,
     Group,
     User,
+    NoNewPrivileges,
     ParentDeathSignal,
     WorkingDirectory,
+    DescriptorLimit,
     Execute
   };
   Step step;

@@ -4,10 +4,13 @@
 
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include <snowfox/sources/child_io.h>
 
 namespace snowfox {
 namespace {
@@ -43,6 +46,14 @@ std::optional<ProcessIdentity> identify_process(Io& io, pid_t pid) noexcept try 
   return ProcessIdentity{pid, *start};
 } catch (const std::exception&) {
   return std::nullopt;
+}
+
+void kill_left_group(Io& io, const ProcessIdentity& leader) noexcept {
+  if (leader.pid <= 1) return;  // to kill(2) these are other things than groups
+  const auto there = identify_process(io, leader.pid);
+  if (there && *there != leader) return;
+  ChildIo& children = io.children() != nullptr ? *io.children() : ChildIo::system();
+  children.signal_group(leader.pid, SIGKILL);
 }
 
 }  // namespace snowfox

@@ -116,7 +116,7 @@ TEST_F(InheritedListenersTest, SayWhatIsWrongWithThem) {
   const auto from_environment = [] { return told(InheritedListeners::from_environment()); };
   const auto pair = make_socket_pair();
   EXPECT_EQ(started_with({pair.first.get()}, "api", from_environment),
-            "threw descriptor 3 (api) of LISTEN_FDS is no listening stream socket: Invalid argument");
+            "threw inherited descriptor 3 (api) is no listening stream socket: Invalid argument");
   EXPECT_EQ(started_with({}, "", from_environment, "many"), "threw LISTEN_FDS=many is no number: Invalid argument");
   EXPECT_EQ(started_with({}, "", from_environment, "-1"), "threw LISTEN_FDS=-1 is no number: Invalid argument");
   EXPECT_EQ(started_with(
@@ -126,7 +126,7 @@ TEST_F(InheritedListenersTest, SayWhatIsWrongWithThem) {
                   return from_environment();
                 },
                 "2"),
-            "threw descriptor 4 (unknown) of LISTEN_FDS: Bad file descriptor");
+            "threw inherited descriptor 4 (unknown): Bad file descriptor");
 }
 
 }  // namespace

@@ -27,53 +27,50 @@ class NotifierTest : public ::testing::Test {
 };
 
 TEST_F(NotifierTest, TellsHowTheProcessIs) {
-  EXPECT_FALSE(notifier.ready());
-  EXPECT_FALSE(notifier.status("2 clients"));
-  EXPECT_FALSE(notifier.alive());
-  EXPECT_FALSE(notifier.stopping());
-  EXPECT_THAT(manager.heard(), ElementsAre("READY=1", "STATUS=2 clients", "WATCHDOG=1", "STOPPING=1"));
+  EXPECT_FALSE(notifier.send(Notifier::ready_state()));
+  EXPECT_FALSE(notifier.send(Notifier::status_state("2 clients")));
+  EXPECT_FALSE(notifier.send(Notifier::stopping_state()));
+  EXPECT_THAT(manager.heard(), ElementsAre("READY=1", "STATUS=2 clients", "STOPPING=1"));
 }
 
 TEST_F(NotifierTest, TellsWhenAReloadBegan) {
-  EXPECT_FALSE(notifier.reloading());
+  const std::string told_state = Notifier::reloading_state();
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const std::string heard = manager.heard().at(0);
   const std::string expected = "RELOADING=1\nMONOTONIC_USEC=";
-  ASSERT_TRUE(heard.starts_with(expected));
-  const long long told = std::stoll(heard.substr(expected.size()));
+  ASSERT_TRUE(told_state.starts_with(expected));
+  const long long told = std::stoll(told_state.substr(expected.size()));
   EXPECT_NEAR(static_cast<double>(told), static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3,
               60e6);
 }
 
 TEST_F(NotifierTest, KeepsAStatusOnOneLine) {
-  notifier.status("2 clients\nREADY=1");
-  EXPECT_THAT(manager.heard(), ElementsAre("STATUS=2 clients READY=1"));
+  EXPECT_EQ(Notifier::status_state("2 clients\nREADY=1"), "STATUS=2 clients READY=1");
 }
 
 TEST_F(NotifierTest, ReachesAnAbstractSocket) {
   const std::string name = "@snowfox-notifier-test-" + std::to_string(::getpid());
   ServiceManager abstract(name);
-  EXPECT_FALSE(Notifier(name).ready());
+  EXPECT_FALSE(Notifier(name).send("READY=1"));
   EXPECT_THAT(abstract.heard(), ElementsAre("READY=1"));
 }
 
 TEST_F(NotifierTest, TellsNobodyWithoutAManager) {
   const Notifier nobody = Notifier::from_environment();
   EXPECT_FALSE(nobody.connected());
-  EXPECT_FALSE(nobody.ready());
+  EXPECT_FALSE(nobody.send("READY=1"));
   EXPECT_EQ(nobody.watchdog(), 0s);
 }
 
 TEST_F(NotifierTest, GivesTheErrorOfAManagerThatIsNotThere) {
-  EXPECT_EQ(Notifier(directory / "nobody").ready(), std::errc::no_such_file_or_directory);
-  EXPECT_EQ(Notifier("notify").ready(), std::errc::invalid_argument);
-  EXPECT_EQ(Notifier(std::string(200, '/')).ready(), std::errc::invalid_argument);
+  EXPECT_EQ(Notifier(directory / "nobody").send("READY=1"), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(Notifier("notify").send("READY=1"), std::errc::invalid_argument);
+  EXPECT_EQ(Notifier(std::string(200, '/')).send("READY=1"), std::errc::invalid_argument);
 }
 
-TEST_F(NotifierTest, DoesNotWaitForABusyManagerWithASignOfLife) {
+TEST_F(NotifierTest, DoesNotWaitForABusyManager) {
   std::error_code error;
-  for (int i = 0; i < 100'000 && !error; ++i) error = notifier.alive();
+  for (int i = 0; i < 100'000 && !error; ++i) error = notifier.send("READY=1");
   EXPECT_EQ(error, std::errc::resource_unavailable_try_again);
 }
 
@@ -85,7 +82,7 @@ TEST_F(NotifierTest, TakesItsVariablesOutOfTheEnvironment) {
   EXPECT_TRUE(from_environment.connected());
   EXPECT_EQ(from_environment.watchdog(), 3s);
   EXPECT_FALSE(is_set("NOTIFY_SOCKET") || is_set("WATCHDOG_USEC") || is_set("WATCHDOG_PID"));
-  from_environment.ready();
+  from_environment.send("READY=1");
   EXPECT_THAT(manager.heard(), ElementsAre("READY=1"));
 }
 

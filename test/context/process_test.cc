@@ -280,6 +280,12 @@ TEST_F(ProcessTest, GivesSignsOfLifeTwiceAsOftenAsAsked) {
   EXPECT_THAT(manager.heard(), ElementsAre("WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"));
 }
 
+TEST_F(ProcessTest, TellsWhichProcessToWatchIfItIsNotTheOneThatWasStarted) {
+  start({.detached = true});
+  process->start();
+  EXPECT_THAT(manager.heard(), ElementsAre("READY=1\nMAINPID=" + std::to_string(::getpid())));
+}
+
 TEST_F(ProcessTest, TellsNobodyIfItIsNotTo) {
   start({.notify = false});
   process->start();

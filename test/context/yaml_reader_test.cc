@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -405,6 +406,29 @@ TEST_F(YamlFileTest, IsOneOfSeveralInADirectory) {
   EXPECT_EQ(settings.services[1].id, "b");
   EXPECT_THAT(YamlReader::open(directory.path()).files(),
               ElementsAre(directory / "10-node.yaml", directory / "20-more.yml", directory / "30-nothing.yml"));
+}
+
+// Goal: what was read once can be read again when the files are gone, and is the same configuration.
+TEST_F(YamlFileTest, MayBeReadAgainFromItsTexts) {
+  write("a.yml", "name: alpha\n");
+  write("b.yml", "services:\n- {id: a, command: [a]}\n- {id: b}\n");
+  for (const std::string& path : {directory / "a.yml", directory.path()}) {
+    const YamlTexts texts = YamlTexts::read(path);
+    const std::string version = YamlReader::open(path).metadata().version;
+    std::vector<YamlTexts::File> files = texts.files;
+    const YamlTexts copy{texts.path, texts.directory, files};
+    EXPECT_EQ(YamlReader::parse(copy).metadata().version, version);
+    EXPECT_EQ(YamlReader::parse(copy).metadata().name, path);
+  }
+  const YamlTexts texts = YamlTexts::read(directory.path());
+  std::filesystem::remove(directory / "a.yml");
+  std::filesystem::remove(directory / "b.yml");
+  try {
+    YamlReader::parse(texts).read<Settings>();
+    FAIL() << "read though a command is missing";
+  } catch (const ConfigurationError& error) {
+    EXPECT_THAT(error.what(), StartsWith(directory / "b.yml:3:3: services[1].command"));
+  }
 }
 
 TEST_F(YamlFileTest, IsNamedWithTheOtherThatGivesTheSameKey) {

@@ -249,6 +249,26 @@ TEST(LogTest, MayBeGivenAnotherSink) {
   EXPECT_EQ(second.lines.size(), 1U);
 }
 
+// Goal: what follows a request misses nothing of it, whatever is printed.
+TEST(LogTest, GivesItsObserverAllThatHasACorrelationId) {
+  RecordingSink printed;
+  RecordingSink observed;
+  Log log(printed, LogLevel::Warning);
+  log.set_observer(&observed);
+  const CorrelationId id("client-7/42");
+  log.debug("test", "too low", {{"x", 1}}, id);
+  log.warning("test", "nobody's");
+  for (int i = 0; i < 30; ++i) log.warning("test", "again", {}, id);
+  EXPECT_EQ(printed.lines.size(), 11U);
+  ASSERT_EQ(observed.lines.size(), 31U);
+  EXPECT_EQ(observed.lines[0].message, "too low");
+  EXPECT_EQ(observed.lines[0].fields["x"], "1");
+  EXPECT_EQ(observed.lines[0].correlation_id, "client-7/42");
+  log.set_observer(nullptr);
+  log.warning("test", "another", {}, id);
+  EXPECT_EQ(observed.lines.size(), 31U);
+}
+
 class DescriptorLogSinkTest : public testing::Test {
  protected:
   void SetUp() override {

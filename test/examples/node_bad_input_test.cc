@@ -252,7 +252,7 @@ TEST_F(NodeBadInputTest, TellsOneClientTooManyThatItIs) {
   start();
   std::optional<RawClient> served(socket());
   served->introduce();
-  const Finished refused = client({"--eval", "status"});
+  const Finished refused = client({"--eval", "node.status()"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.error, HasSubstr("the node has 1 clients, which is all it takes (api.max_clients)"));
   EXPECT_EQ(lines(refused.error), 1);
@@ -262,7 +262,7 @@ TEST_F(NodeBadInputTest, TellsOneClientTooManyThatItIs) {
   EXPECT_EQ(info.node_info_response().status().colour(), Status::Yellow);
   EXPECT_THAT(info.node_info_response().status().reason(), HasSubstr("api.max_clients"));
   served.reset();
-  EXPECT_TRUE(eventually([&] { return client({"--eval", "status"}).exit_code == 0; }));
+  EXPECT_TRUE(eventually([&] { return client({"--eval", "node.status()"}).exit_code == 0; }));
   stop();
 }
 

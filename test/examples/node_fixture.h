@@ -369,7 +369,8 @@ class NodeTest : public testing::Test {
     const Finished asked = client({"--json", "--eval", "service.list(" + (id.empty() ? id : "'" + id + "'") + ")"});
     EXPECT_EQ(asked.exit_code, 0) << asked.error;
     public_api::ServiceListResponse list;
-    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(asked.output, &list).ok()) << asked.output;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage("{\"services\":" + asked.output + "}", &list).ok())
+        << asked.output;
     return {list.services().begin(), list.services().end()};
   }
   public_api::Service service(const std::string& id) {

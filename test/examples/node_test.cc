@@ -65,7 +65,8 @@ TEST_F(NodeTest, EndsUnderLoadAndWithClientsThatNeverRead) {
   while (send_some(never_reads.fd(), RawClient::frame(never_reads.status_request(true))) != 0) {
   }
   std::vector<Program> load;
-  for (int i = 0; i < 3; ++i) load.push_back(client_program({"--repeat", "100000", "--eval", "node.status(true)"}));
+  for (int i = 0; i < 3; ++i)
+    load.push_back(client_program({"--eval", "for i = 1, 100000 do node.status(true):on(function() end) end"}));
   EXPECT_TRUE(eventually([&] { return status().details().api().requests() > 1000; }));
   stop();
   for (Program& client : load) EXPECT_THAT(client.wait(), AnyOf(0, 1));
@@ -132,29 +133,6 @@ TEST_F(NodeTest, TellsWhoStartedItInTheBackgroundWhyItCannot) {
   EXPECT_EQ(started.wait(), 1);
   EXPECT_THAT(started.error(), HasSubstr("node.yaml:1:1: nod: unknown key"));
   EXPECT_FALSE(std::filesystem::exists(path("pid")));
-}
-
-TEST_F(NodeTest, TellsTheServiceManagerHowItIs) {
-  const Descriptor notified(Io::system(), ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const Address address = Address::unix_socket(path("notify"));
-  ASSERT_EQ(::bind(notified.get(), address.data(), address.size()), 0);
-  const auto next = [&] {
-    EXPECT_TRUE(eventually([&] {
-      pollfd readable{notified.get(), POLLIN, 0};
-      return poll(&readable, 1, 0) == 1;
-    }));
-    std::array<char, 1000> datagram;
-    const ssize_t size = ::recv(notified.get(), datagram.data(), datagram.size(), MSG_DONTWAIT);
-    return std::string(datagram.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
-  };
-  start({}, {"NOTIFY_SOCKET=" + path("notify")});
-  EXPECT_THAT(next(), StartsWith("READY=1"));
-  daemon_->kill(SIGHUP);
-  EXPECT_THAT(next(), StartsWith("RELOADING=1"));
-  EXPECT_THAT(next(), StartsWith("READY=1"));
-  daemon_->kill(SIGTERM);
-  EXPECT_THAT(next(), StartsWith("STOPPING=1"));
-  EXPECT_EQ(daemon_->wait(), 0);
 }
 
 TEST_F(NodeTest, PassesNothingOnFromWhoStartedIt) {
@@ -313,6 +291,8 @@ TEST_F(NodeTest, TellsMistakesOnTheCommandLine) {
     EXPECT_EQ(failing.wait(), 2);
     EXPECT_THAT(failing.error(), HasSubstr(expected));
   }
+  Program to_the_background = daemon({"--daemonise", "--user", "nobody-at-all"});
+  EXPECT_EQ(to_the_background.wait(), 2);
   // Nothing else is missing as long as that is wrong.
   Program failing("snow-fox-daemon", {"--colour"}, {.output = path("log"), .error = path("log")});
   EXPECT_EQ(failing.wait(), 2);
@@ -414,7 +394,7 @@ TEST_F(NodeTest, TellsWhoAskedForAReloadWhatIsWrongAndTurnsGreenAgain) {
     EXPECT_EQ(status().status().colour(), Status::Yellow);
   }
   configure("node: {name: other}\n");
-  const Finished reloaded = client({"--eval", "reload"});
+  const Finished reloaded = client({"--eval", "node.reload()"});
   EXPECT_EQ(reloaded.exit_code, 0) << reloaded.error;
   const auto info = status();
   EXPECT_EQ(info.status().colour(), Status::Green);
@@ -447,7 +427,7 @@ TEST_F(NodeTest, HasNoMemoryErrorsThatValgrindFinds) {
   start_program(path("bin/snow-fox-daemon"), {"--shutdown-timeout", "60s"}, {});
   write_file(path("script"), "node.status(true)\nnode.reload()\nclient.version()\n");
   for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {}, {"--json", "--file", path("script")}, {"--repeat", "100", "--eval", "status; node.status(true)"}}) {
+           {}, {"--json", "--file", path("script")}, {"--eval", "for i = 1, 100 do node.status(i % 2 == 0) end"}}) {
     std::vector<std::string> all{"--socket", socket().str()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     Program asking(client, all, {.input = path("script"), .output = path("output"), .error = path("error")});
@@ -502,6 +482,24 @@ TEST_F(NodeTest, ListensToNobodyButItsPartsOnTheInnerSockets) {
   stop();
 }
 
+// Goal: who is let in nowhere cannot fill the log either, and what he sends is not looked at.
+TEST_F(NodeTest, IsNotDisturbedByStrangersOnTheInnerSockets) {
+  start();
+  constexpr int kStrangers = 300;
+  const std::string shutdown("\0\0\0\7\x08\x0d\x12\x01x\x6a\0", 11);  // a Shutdown that is sound
+  for (int i = 0; i < kStrangers; ++i) {
+    for (const std::string name : {"daemon.sock", "spawner.sock"}) {
+      RawClient stranger(Address::unix_socket(run_directory() + "/" + name));
+      send_some(stranger.fd(), i % 2 == 0 ? shutdown : std::string(1000, '\xff'));
+      EXPECT_TRUE(stranger.closed_by_peer());
+    }
+  }
+  EXPECT_EQ(status().status().colour(), Status::Green);
+  const std::string log = daemon_->error();
+  EXPECT_LT(lines(log), 100) << "ten of each, then they are counted";
+  stop();
+}
+
 class NodeAsRootTest : public NodeTest {
  protected:
   void SetUp() override {
@@ -512,7 +510,7 @@ class NodeAsRootTest : public NodeTest {
     std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
   }
   Finished client_as_nobody() {
-    return client({"--eval", "status"}, {.in_child = [uid = nobody_->pw_uid, gid = nobody_->pw_gid] {
+    return client({"--eval", "node.status()"}, {.in_child = [uid = nobody_->pw_uid, gid = nobody_->pw_gid] {
                     if (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(uid) != 0) _exit(126);
                   }});
   }
@@ -544,7 +542,7 @@ TEST_F(NodeAsRootTest, RefusesWhomTheConfigurationDoesNotAllow) {
   for (const std::string& allow :
        std::vector<std::string>{"users: [nobody]", "groups: [" + std::to_string(nobody_->pw_gid) + "]"}) {
     configure("api: {allow: {" + allow + "}}\n");
-    EXPECT_EQ(client({"--eval", "reload"}).exit_code, 0);
+    EXPECT_EQ(client({"--eval", "node.reload()"}).exit_code, 0);
     EXPECT_EQ(client_as_nobody().exit_code, 0);
   }
   stop();

@@ -1,10 +1,11 @@
-// Whatever a node answers, each call of the client ends once, with text that is harmless; and the same does if the
+// Whatever a node answers, each call of a script ends once, with text that is harmless; and the same does if the
 // answers are cut otherwise. The input: options, the cuts, then steps: what they do, how many bytes follow, those.
+#include <array>
 #include <deque>
 #include <string>
 #include <vector>
 
-#include "client/call_runner.h"
+#include "client/interpreter.h"
 #include "client/node_client.h"
 #include "fuzz.h"
 #include "scripted_world.h"
@@ -27,11 +28,22 @@ class Conversation {
         client_(*world_.loop(), Address::unix_socket("/node"), kTimeout,
                 [this](std::error_code reason) {
                   note("lost", reason.message());
-                  runner_.lost(reason.message());
+                  interpreter_.lost(reason.message(), true);
                 }),
-        runner_(client_, kTimeout,
-                {[this](const std::string& text) { answered(text); }, [this](const std::string& text) { failed(text); },
-                 json}) {
+        interpreter_(*world_.loop(),
+                     {.ask = [this](const node::Call& call) { return client_.ask(call); },
+                      .print = [this](const std::string& text) { printed(text); },
+                      .complain = [this](const std::string& text) { failed(text); },
+                      .clear = [] {},
+                      .interrupted = [] { return false; },
+                      .computing = [](bool) {},
+                      .leave = [](bool) {}},
+                     {.json = json, .timeout = kTimeout}) {
+    run("ended = 0\n"
+        "function done(value, failure)\n"
+        "  ended = ended + 1\n"
+        "  if failure then pprint(failure.code .. ': ' .. failure) else pprint(value) end\n"
+        "end");
     connect();
   }
 
@@ -54,8 +66,9 @@ class Conversation {
   /// All that happened; everything has ended then.
   std::vector<std::string> finish() {
     world_.loop().pass(2 * kTimeout);
-    demand(runner_.pending() == 0, "a call has not ended");
-    demand(answers_ + runner_.failures() == calls_, "a call has not ended once");
+    demand(interpreter_.pending() == 0, "a call has not ended");
+    run("assert(ended == " + std::to_string(calls_) + ", 'a call has not ended once')");
+    demand(interpreter_.exit_code() != 2, "a script has failed");
     demand(!connecting_, "the connection neither came nor failed");
     demand(world_.loop()->counters().failed == 0, "something that a node sent was not handled");
     demand(world_.loop()->counters().unhandled_rejections == 0, "nobody was told of a failure");
@@ -95,12 +108,15 @@ class Conversation {
 
   void call(std::string_view bytes) {
     ++calls_;
-    const int which = bytes.empty() ? 0 : bytes.front() % 3;
-    runner_.run({which == 2 ? node::Call::Kind::Reload : node::Call::Kind::Status, which == 1});
+    const int which = bytes.empty() ? 0 : static_cast<unsigned char>(bytes.front()) % 3;
+    constexpr std::array kCalls{"node.status()", "node.status(true)", "node.reload()"};
+    run(std::string(kCalls.at(static_cast<std::size_t>(which))) + ":on(done)");
   }
-  void answered(const std::string& text) {
-    ++answers_;
-    note("answer", text);
+  void run(const std::string& code) {
+    interpreter_.run({code, "=fuzz"}, [](bool success) { demand(success, "a script does not come to its end"); });
+  }
+  void printed(const std::string& text) {
+    note("printed", text);
     demand(text.ends_with('\n'), "an answer does not end its line");
     std::string shown = text;
     std::erase(shown, '\n');
@@ -172,10 +188,9 @@ class Conversation {
   std::deque<Request> requests_;  // not answered yet
   std::vector<std::string> notes_;
   std::size_t calls_ = 0;
-  std::size_t answers_ = 0;
   bool connecting_ = false;
   node::NodeClient client_;
-  node::CallRunner runner_;
+  node::Interpreter interpreter_;
 };
 
 std::vector<std::string> converse(bool json, const Cuts& cuts, FuzzInput steps) {

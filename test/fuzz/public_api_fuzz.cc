@@ -47,12 +47,21 @@ class FakeNode final : public node::NodeRequests {
     service.set_id("web");
     return {service};
   }
-  Promise<void> start_service(const std::string& id, const std::string&) override {
+  Promise<void> start_service(const std::string& id, const std::string&, const CorrelationId&) override {
     services(id);
     return mood % 4 == 1 ? sleep(loop_, std::chrono::seconds(1)) : resolved(loop_);
   }
-  Promise<void> stop_service(const std::string& id) override { return start_service(id, {}); }
-  Promise<void> restart_service(const std::string& id) override { return start_service(id, {}); }
+  Promise<void> stop_service(const std::string& id, const CorrelationId& origin) override {
+    return start_service(id, {}, origin);
+  }
+  Promise<void> restart_service(const std::string& id, const CorrelationId& origin) override {
+    return start_service(id, {}, origin);
+  }
+  Promise<node::public_api::Trace> trace(const CorrelationId&, const CorrelationId&, Duration timeout) override {
+    demand(timeout <= std::chrono::seconds(3), "others are waited for too long");
+    if (mood % 4 == 2) return rejected<node::public_api::Trace>(loop_, std::runtime_error("no trace"));
+    return sleep(loop_, timeout / 2).then([] { return node::public_api::Trace(); });
+  }
   node::public_api::ExplainResponse explain(const CorrelationId& id) override {
     if (mood % 4 == 3) throw std::runtime_error("nobody knows");
     node::public_api::ExplainResponse told;
@@ -63,6 +72,8 @@ class FakeNode final : public node::NodeRequests {
     if (mood % 4 == 0) return std::nullopt;
     return node::make_error(node::CONFIGURATION_REJECTED, "no");
   }
+
+  Promise<void> shut_down(const CorrelationId&) override { return start_service("web", {}, {}); }
 
   std::uint8_t mood = 0;
 
@@ -166,7 +177,7 @@ class Reception {
                "a client is answered by a payload of another code");
         demand(answer.has_error() || answer.has_ack() || answer.has_introduce_response() ||
                    answer.has_node_info_response() || answer.has_explain_response() ||
-                   answer.has_service_list_response() || answer.has_event(),
+                   answer.has_service_list_response() || answer.has_trace_response() || answer.has_event(),
                "a client is answered by what is no answer");
         if (answer.has_error()) {
           demand(answer.error().code() != 0 && !answer.error().text().empty(), "a refusal does not say why");

@@ -172,7 +172,7 @@ TEST_F(ReloadLoadTest, LosesNoClientAndNoAnswerInAThousandReloads) {
   if (!kSanitized) {
     EXPECT_LT(end_bytes, warm_bytes + (4U << 20));
   }
-  EXPECT_EQ(client({"--eval", "status"}).exit_code, 0);
+  EXPECT_EQ(client({"--eval", "node.status()"}).exit_code, 0);
   fmt::print(
       "{} reloads, {} of them refused, in {:.1f} s: {:.0f}/s\n"
       "{} connections ({} more turned away by the listener that comes and goes), {} requests, {} answers\n"

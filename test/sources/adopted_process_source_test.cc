@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <csignal>
 #include <functional>
 #include <optional>
@@ -116,6 +117,52 @@ TEST_F(AdoptedProcessSourceTest, IsNotTakenInByAnotherProcessOfTheSameNumber) {
   }
   kill(process.pid, SIGKILL);
   waitpid(process.pid, nullptr, 0);
+}
+
+// Goal: what it has left behind goes with it, whether or not it was waited for before that was noticed.
+TEST_F(AdoptedProcessSourceTest, EndsTheRestOfTheGroupWithTheProcessIfAskedTo) {
+  for (const bool waited_for : {true, false}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe(ends.data()), 0);
+    const auto process = start([&] {
+      setpgid(0, 0);
+      if (fork() == 0) {
+        [[maybe_unused]] const ssize_t told = write(ends[1], "x", 1);
+      }
+      pause();
+    });
+    close(ends[1]);
+    char told = 0;
+    ASSERT_EQ(read(ends[0], &told, 1), 1);
+    exit_.reset();
+    AdoptedProcessSource adopted(loop_, process, remember(), /*end_group=*/true);
+    kill(process.pid, SIGKILL);
+    if (waited_for) waitpid(process.pid, nullptr, 0);
+    EXPECT_TRUE(run_until(loop_, [&] { return exit_.has_value(); }));
+    // The rest holds the other end as long as it lives.
+    EXPECT_EQ(read(ends[0], &told, 1), 0);
+    if (!waited_for) waitpid(process.pid, nullptr, 0);
+    close(ends[0]);
+  }
+}
+
+TEST(ProcessIdentityTest, DoesNotEndTheGroupOfAnotherProcessOfTheSameNumber) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    setpgid(0, 0);
+    pause();
+    _exit(0);
+  }
+  setpgid(pid, pid);
+  auto former = identity(pid);
+  --former.start_ticks;
+  kill_left_group(Io::system(), former);
+  EXPECT_EQ(kill(pid, 0), 0);
+  EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  kill_left_group(Io::system(), {0, 0});  // ourselves, to kill(2)
+  kill_left_group(Io::system(), {1, 0});  // everybody
 }
 
 TEST_F(AdoptedProcessSourceTest, LeavesTheProcessAloneWhenDestroyed) {

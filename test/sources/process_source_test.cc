@@ -441,6 +441,17 @@ TEST_F(ProcessSourceTest, EntersTheWorkingDirectory) {
   EXPECT_EQ(output_of(options), "/usr\n");
 }
 
+TEST_F(ProcessSourceTest, LimitsItsDescriptorsIfAskedTo) {
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  ProcessOptions options = shell("ulimit -Sn; ulimit -Hn");
+  options.descriptor_limit = 100;
+  const std::string hard = limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max);
+  EXPECT_EQ(output_of(options), "100\n" + hard + "\n");
+  options.descriptor_limit = RLIM_INFINITY;
+  EXPECT_EQ(output_of(options), hard + "\n" + hard + "\n") << "no more than it may";
+}
+
 TEST_F(ProcessSourceTest, HasNoDescriptorsButItsOwn) {
   std::array<int, 2> leaked{};
   ASSERT_EQ(pipe(leaked.data()), 0);  // not close-on-exec
@@ -541,6 +552,13 @@ TEST_F(ProcessSourceTest, RunsAsAnotherUserWithoutTheParentsGroups) {
   EXPECT_EQ(output_of(options), "65534 65533 65533\n");
   options.groups = {1001, 1002};
   EXPECT_EQ(output_of(options), "65534 65533 65533 1001 1002\n");
+}
+
+TEST_F(ProcessSourceTest, CanGainNoPrivilegesIfAskedTo) {
+  ProcessOptions options = shell("grep NoNewPrivs /proc/self/status");
+  EXPECT_EQ(output_of(options), "NoNewPrivs:\t0\n");
+  options.no_new_privileges = true;
+  EXPECT_EQ(output_of(options), "NoNewPrivs:\t1\n");
 }
 
 TEST_F(ProcessSourceTest, DiesWithTheThreadThatStartedItIfAskedTo) {

@@ -25,7 +25,6 @@ struct YamlReader::Document {
   YamlProblems problems;  // found on the way here; those of reading come on top
   YamlDocument yaml;
   ContentHash hash;
-  std::size_t bytes = 0;
   ConfigurationMetadata metadata;
 };
 
@@ -162,27 +161,39 @@ YamlReader YamlReader::parse(std::string_view text, const std::string& name, con
   return YamlReader(std::move(document));
 }
 
+YamlTexts YamlTexts::read(const std::string& path, const YamlOptions& options, Io& io) {
+  const auto names = files_in(path, io);
+  YamlTexts texts{path, names.has_value(), {}};
+  if (!names) texts.files.push_back({path, content_of(path, options.max_bytes, options.max_bytes, io)});
+  std::size_t bytes = 0;
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    texts.files.push_back({name, content_of(name, options.max_bytes - bytes, options.max_bytes, io)});
+    bytes += texts.files.back().text.size();
+  }
+  return texts;
+}
+
 YamlReader YamlReader::open(const std::string& path, const YamlOptions& options, Io& io) {
-  const auto files = files_in(path, io);
-  if (!files) return parse(content_of(path, options.max_bytes, options.max_bytes, io), path, options);
+  return parse(YamlTexts::read(path, options, io), options);
+}
+
+YamlReader YamlReader::parse(const YamlTexts& texts, const YamlOptions& options) {
+  if (!texts.directory) return parse(texts.files.at(0).text, texts.path, options);
 
   auto document = std::make_unique<Document>(options);
   Merger merger(document->yaml, document->problems);
-  std::vector<const YamlNode*> roots;
   bool usable = true;
-  for (const std::string& name : *files) {
+  for (const auto& [name, text] : texts.files) {
     const std::uint32_t file = document->problems.add_file(name);
-    const std::string content = content_of(name, options.max_bytes - document->bytes, options.max_bytes, io);
-    document->bytes += content.size();
-    document->hash.add(name.substr(name.rfind('/') + 1)).add(content);
+    document->hash.add(name.substr(name.rfind('/') + 1)).add(text);
     document->yaml.root = nullptr;
-    usable = parse_yaml(content, file, document->yaml, document->problems) && usable;
+    usable = parse_yaml(text, file, document->yaml, document->problems) && usable;
     if (document->yaml.root != nullptr) merger.add(*document->yaml.root);
   }
   if (!usable) document->problems.check();
   document->yaml.root = merger.whole();
   document->metadata.version = document->hash.str();
-  document->metadata.name = path;
+  document->metadata.name = texts.path;
   return YamlReader(std::move(document));
 }
 

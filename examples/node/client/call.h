@@ -1,65 +1,57 @@
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace snowfox::node {
 
-/// One thing that a script or a user wants done.
+/// One thing that a node is asked.
 struct Call {
   enum class Kind : std::uint8_t {
     Status,
     Reload,
+    Shutdown,
     Waits,
     Trace,
     List,
+    Service,
     Start,
     Stop,
     Restart,
     Watch,
-    Unwatch,
-    Version,
-    Help,
-    Exit
+    Unwatch
   };
 
   Kind kind = Kind::Status;
   bool details = false;  ///< of a Status
-  std::string id{};      ///< of a Trace, the correlation id; of what is about services, one, or empty for all
+  std::string id{};      ///< of Waits and Trace a correlation id, of what is about services one; or empty for all
 
-  /// As it is written in full: `node.status(true)`.
+  /// As a script writes it: `node.status(true)`.
   std::string str() const;
 };
 
-/// A script cannot be understood.
-class ScriptError : public std::runtime_error {
- public:
-  ScriptError(std::size_t line, const std::string& message);
-  /// Counted from 1; what() begins with it.
-  std::size_t line() const noexcept { return line_; }
-  /// The same without it.
-  const std::string& message() const noexcept { return message_; }
-
- private:
-  std::size_t line_;
-  std::string message_;
-};
-
-/// Reads calls, one after another, separated by nothing, by `;` or by lines; `--` begins a comment, and so does `#!` in
-/// the first line. `line` is the number of the first. Throws ScriptError, and then nothing of it is to be done.
-std::vector<Call> parse_calls(std::string_view script, std::size_t line = 1);
-
-/// A way to write a call: `status`, or in full `node.status()`.
+/// How a script writes a kind of call.
 struct CallForm {
-  std::string written;
-  std::string help;  ///< what it does
+  /// What it takes in its parentheses.
+  enum class Takes : std::uint8_t { Nothing, Flag, Service, AnyService, AnyRequest };
+
+  Call::Kind kind;
+  std::string_view table;       ///< `node`, of
+  std::string_view function;    ///< `status`, of
+  std::string_view parameters;  ///< `[details]`
+  Takes takes;
+  std::string_view help;
+
+  /// `node.status([details])`
+  std::string written() const;
 };
-/// All that is understood.
-std::vector<CallForm> call_forms();
-/// The same as text, a line each.
-std::string call_help();
+/// All kinds, in the order in which they are to be shown.
+std::span<const CallForm> call_forms();
+const CallForm& form_of(Call::Kind kind);
+
+/// What is wrong with `id` as the one that a call of this form takes; empty if nothing is.
+std::string fault_of_id(const CallForm& form, std::string_view id);
 
 }  // namespace snowfox::node

@@ -1,28 +1,14 @@
 #include "client/call_meaning.h"
 
-#include <fmt/format.h>
-
 #include "client/message_text.h"
-#include "common/build_version.h"
+#include "client/trace_text.h"
 #include "common/message.h"
 
 namespace snowfox::node {
-namespace {
 
 using public_api::Message;
 
-std::string help_json() {
-  std::string json;
-  for (const CallForm& form : call_forms()) {
-    json += fmt::format(R"({}{{"call":{},"does":{}}})", json.empty() ? "" : ",", json_string(form.written),
-                        json_string(form.help));
-  }
-  return "{\"help\":[" + json + "]}\n";
-}
-
-}  // namespace
-
-std::optional<Message> request_of(const Call& call) {
+Message request_of(const Call& call) {
   switch (call.kind) {
     case Call::Kind::Status: {
       auto request = make_message<Message>(Message::kNodeInfoRequest, {});
@@ -34,13 +20,23 @@ std::optional<Message> request_of(const Call& call) {
       request.mutable_reload();
       return request;
     }
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: {
+    case Call::Kind::Shutdown: {
+      auto request = make_message<Message>(Message::kShutdown, {});
+      request.mutable_shutdown();
+      return request;
+    }
+    case Call::Kind::Waits: {
       auto request = make_message<Message>(Message::kExplainRequest, {});
       request.mutable_explain_request()->set_id(call.id);
       return request;
     }
-    case Call::Kind::List: {
+    case Call::Kind::Trace: {
+      auto request = make_message<Message>(Message::kTraceRequest, {});
+      request.mutable_trace_request()->set_id(call.id);
+      return request;
+    }
+    case Call::Kind::List:
+    case Call::Kind::Service: {
       auto request = make_message<Message>(Message::kServiceListRequest, {});
       request.mutable_service_list_request()->set_id(call.id);
       return request;
@@ -70,76 +66,78 @@ std::optional<Message> request_of(const Call& call) {
       request.mutable_service_unwatch()->set_id(call.id);
       return request;
     }
-    case Call::Kind::Version:
-    case Call::Kind::Help:
-    case Call::Kind::Exit: break;
   }
-  return std::nullopt;
+  return {};
 }
 
 bool fits(const Message& answer, const Call& call) {
   switch (call.kind) {
     case Call::Kind::Status:
       return answer.has_node_info_response() && answer.node_info_response().has_details() == call.details;
-    case Call::Kind::Reload: return answer.has_ack();
-    case Call::Kind::Waits:
-    case Call::Kind::Trace: return answer.has_explain_response();
-    case Call::Kind::List:
+    case Call::Kind::Waits: return answer.has_explain_response();
+    case Call::Kind::Trace: return answer.has_trace_response();
+    case Call::Kind::Service:
     case Call::Kind::Start:
     case Call::Kind::Stop:
-    case Call::Kind::Restart:
+    case Call::Kind::Restart: return answer.service_list_response().services_size() == 1;
+    case Call::Kind::List:
     case Call::Kind::Watch: return answer.has_service_list_response();
+    case Call::Kind::Reload:
+    case Call::Kind::Shutdown:
     case Call::Kind::Unwatch: return answer.has_ack();
-    case Call::Kind::Version:
-    case Call::Kind::Help:
-    case Call::Kind::Exit: break;
   }
   return false;
 }
 
-std::string answer_text(const Message& answer, const Call& call, bool json) {
+AnswerValue value_of(const Message& answer, const Call& call) {
   switch (call.kind) {
-    case Call::Kind::Status:
-      return json ? to_json(answer.node_info_response()) + "\n" : to_text(answer.node_info_response());
-    case Call::Kind::Reload: return json ? "{\"reloaded\":true}\n" : "the configuration was reloaded\n";
-    case Call::Kind::Waits:
-    case Call::Kind::Trace:
-      return json ? to_json(answer.explain_response()) + "\n" : to_text(answer.explain_response(), call.id);
-    case Call::Kind::List:
+    case Call::Kind::Status: return {{&answer.node_info_response()}};
+    case Call::Kind::Waits: return {{&answer.explain_response()}};
+    case Call::Kind::Trace: return {{&answer.trace_response()}};
+    case Call::Kind::Service:
     case Call::Kind::Start:
     case Call::Kind::Stop:
-    case Call::Kind::Restart:
-    case Call::Kind::Watch:
-      return json ? to_json(answer.service_list_response()) + "\n" : to_text(answer.service_list_response());
-    case Call::Kind::Unwatch: return json ? "{\"unwatched\":true}\n" : "";
-    case Call::Kind::Version:
-    case Call::Kind::Help:
-    case Call::Kind::Exit: break;
-  }
-  return {};
-}
-
-std::string own_answer_text(const Call& call, bool json) {
-  switch (call.kind) {
-    case Call::Kind::Version: return (json ? to_json(build_version()) : to_text(build_version())) + "\n";
-    case Call::Kind::Help: return json ? help_json() : call_help();
-    case Call::Kind::Status:
+    case Call::Kind::Restart: return {{&answer.service_list_response().services(0)}};
+    case Call::Kind::List:
+    case Call::Kind::Watch: {
+      AnswerValue value{{}, true};
+      for (const auto& service : answer.service_list_response().services()) value.parts.push_back(&service);
+      return value;
+    }
     case Call::Kind::Reload:
-    case Call::Kind::Waits:
-    case Call::Kind::Trace:
-    case Call::Kind::List:
-    case Call::Kind::Start:
-    case Call::Kind::Stop:
-    case Call::Kind::Restart:
-    case Call::Kind::Watch:
-    case Call::Kind::Unwatch:
-    case Call::Kind::Exit: break;
+    case Call::Kind::Shutdown:
+    case Call::Kind::Unwatch: break;
   }
   return {};
 }
 
-std::string event_text(const public_api::Event& event, bool json) {
-  return json ? "{\"event\":" + to_json(event) + "}\n" : to_text(event);
+std::string answer_text(const Message& answer, const Call& call, const Paint& paint) {
+  switch (call.kind) {
+    case Call::Kind::Status: return to_text(answer.node_info_response(), paint);
+    case Call::Kind::Reload: return "the configuration was reloaded\n";
+    case Call::Kind::Shutdown: return "the node ends\n";
+    case Call::Kind::Waits: return to_text(answer.explain_response(), call.id);
+    case Call::Kind::Trace: return trace_text(answer.trace_response(), call.id);
+    case Call::Kind::List:
+    case Call::Kind::Service:
+    case Call::Kind::Start:
+    case Call::Kind::Stop:
+    case Call::Kind::Restart:
+    case Call::Kind::Watch: return to_text(answer.service_list_response(), paint);
+    case Call::Kind::Unwatch: break;
+  }
+  return {};
 }
+
+std::string answer_json(const Message& answer, const Call& call) {
+  const AnswerValue value = value_of(answer, call);
+  std::string json;
+  for (const google::protobuf::Message* part : value.parts) json += (json.empty() ? "" : ",") + to_json(*part);
+  if (value.list) return "[" + json + "]";
+  return json.empty() ? "true" : json;
+}
+
+std::string event_text(const public_api::Event& event, const Paint& paint) { return to_text(event, paint); }
+std::string event_json(const public_api::Event& event) { return "{\"event\":" + to_json(event) + "}"; }
 
 }  // namespace snowfox::node

@@ -1,28 +1,37 @@
 #pragma once
 
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "client/call.h"
+#include "client/paint.h"
 #include "protocol/public_api.pb.h"
 
 // What the calls mean. Each of these has a case for each Call::Kind, and what is missing does not compile.
 
 namespace snowfox::node {
 
-/// What `call` asks of the node, but for the correlation id; nothing if the client does it by itself.
-std::optional<public_api::Message> request_of(const Call& call);
+/// What `call` asks of the node, but for the correlation id.
+public_api::Message request_of(const Call& call);
 
 /// Whether `answer` may be the one to that request.
 bool fits(const public_api::Message& answer, const Call& call);
 
-/// An answer that fits `call`, for people or as one JSON object; with a newline at its end.
-std::string answer_text(const public_api::Message& answer, const Call& call, bool json);
+/// What an answer is worth to a script: one thing or a list of them; if neither, only that it was done.
+struct AnswerValue {
+  std::vector<const google::protobuf::Message*> parts;  ///< of the answer
+  bool list = false;
+};
+/// The value of an answer that fits `call`, which must outlive it.
+AnswerValue value_of(const public_api::Message& answer, const Call& call);
 
-/// The same of what the node tells unasked.
-std::string event_text(const public_api::Event& event, bool json);
+/// An answer that fits `call`, for people; with a newline at its end, or empty.
+std::string answer_text(const public_api::Message& answer, const Call& call, const Paint& paint = {});
+/// The same as JSON, in one line.
+std::string answer_json(const public_api::Message& answer, const Call& call);
 
-/// The same of a call that the client answers by itself; empty if there is nothing to say.
-std::string own_answer_text(const Call& call, bool json);
+/// What the node tells unasked, in these two ways.
+std::string event_text(const public_api::Event& event, const Paint& paint = {});
+std::string event_json(const public_api::Event& event);
 
 }  // namespace snowfox::node

@@ -101,8 +101,8 @@ void append_json(std::string& json, const Message& message) {
   json += '}';
 }
 
-std::string to_text(const Status& status) {
-  return fmt::format("{}: {}", Status::Colour_Name(status.colour()), printable(status.reason()));
+std::string to_text(const Status& status, const Paint& paint) {
+  return paint.status(status.colour(), Status::Colour_Name(status.colour())) + ": " + printable(status.reason());
 }
 
 std::string value_text(const Message& message, const FieldDescriptor& field) {
@@ -121,7 +121,7 @@ std::string value_text(const Message& message, const FieldDescriptor& field) {
 }
 
 /// A subsystem: its status, then what else is known of it.
-std::string subsystem_text(std::string_view name, const Message& subsystem) {
+std::string subsystem_text(std::string_view name, const Message& subsystem, const Paint& paint) {
   std::string text;
   const auto& in = *subsystem.GetReflection();
   for (const FieldDescriptor* field : fields_in_order(subsystem)) {
@@ -129,7 +129,7 @@ std::string subsystem_text(std::string_view name, const Message& subsystem) {
     const Message* part =
         field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE ? &in.GetMessage(subsystem, field) : nullptr;
     if (const auto* status = dynamic_cast<const Status*>(part)) {
-      text += fmt::format("{:<15}{}\n", name, to_text(*status));
+      text += fmt::format("{:<15}{}\n", name, to_text(*status, paint));
     } else {
       text += fmt::format("  {}: {}\n", field->name(), value_text(subsystem, *field));
     }
@@ -159,10 +159,10 @@ std::string json_string(std::string_view text) {
   return json += '"';
 }
 
-std::string to_text(const public_api::NodeInfoResponse& info) {
+std::string to_text(const public_api::NodeInfoResponse& info, const Paint& paint) {
   std::string text;
   text += fmt::format("{:<15}{}\n", "node", printable(info.node_name()));
-  text += fmt::format("{:<15}{}\n", "status", to_text(info.status()));
+  text += fmt::format("{:<15}{}\n", "status", to_text(info.status(), paint));
   text += fmt::format("{:<15}{}\n", "version", printable(to_text(info.version())));
   text += fmt::format("{:<15}{}, version {}\n", "configuration", printable(info.configuration().symbolic_name()),
                       printable(info.configuration().effective_version()));
@@ -171,7 +171,7 @@ std::string to_text(const public_api::NodeInfoResponse& info) {
   const Message& details = info.details();
   for (const FieldDescriptor* field : fields_in_order(details)) {
     if (!details.GetReflection()->HasField(details, field)) continue;
-    text += subsystem_text(field->name(), details.GetReflection()->GetMessage(details, field));
+    text += subsystem_text(field->name(), details.GetReflection()->GetMessage(details, field), paint);
   }
   return text;
 }
@@ -195,24 +195,25 @@ std::string to_text(const public_api::ExplainResponse& told, std::string_view id
   return text;
 }
 
-std::string to_text(const public_api::Event& event) {
+std::string to_text(const public_api::Event& event, const Paint& paint) {
   if (event.removed()) return fmt::format("{:<20} not configured any more\n", printable(event.service().id()));
   public_api::ServiceListResponse list;
   *list.add_services() = event.service();
-  return to_text(list);
+  return to_text(list, paint);
 }
 
-std::string to_text(const public_api::ServiceListResponse& list) {
+std::string to_text(const public_api::ServiceListResponse& list, const Paint& paint) {
   std::string text;
   for (const public_api::Service& service : list.services()) {
-    text += fmt::format("{:<20} {:<9} {:<8} since {}, restarts: {}", printable(service.id()),
-                        public_api::Service::State_Name(service.state()),
+    const std::string state = fmt::format("{:<9}", public_api::Service::State_Name(service.state()));
+    text += fmt::format("{:<20} {} {:<8} since {}, restarts: {}", printable(service.id()),
+                        paint.status(service.status().colour(), state),
                         service.pid() == 0 ? "-" : fmt::to_string(service.pid()), printable(service.since()),
                         service.restarts());
     if (!service.version().empty()) text += ", version " + printable(service.version());
     const std::string& reason = service.status().reason();
     if (service.status().colour() != Status::Green) {
-      text += fmt::format("\n{:<20} {}", "", to_text(service.status()));
+      text += fmt::format("\n{:<20} {}", "", to_text(service.status(), paint));
     } else if (!service.last_exit().empty()) {
       text += ", last: " + printable(service.last_exit());
     }

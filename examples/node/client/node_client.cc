@@ -1,6 +1,5 @@
 #include "client/node_client.h"
 
-#include <cassert>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,7 +16,7 @@
 namespace snowfox::node {
 namespace {
 
-/// Enough for all that --repeat asks for at once.
+/// More than a script may ask for at once.
 constexpr PromiseKeeperOptions kKeeping{.max_kept = 2'000'000};
 
 /// Of so many requests that time out the steps are told.
@@ -68,17 +67,21 @@ Promise<void> NodeClient::introduce() {
     client_id_ = answer.introduce_response().client_id();
     node_name_ = answer.introduce_response().node_name();
     ids_.emplace(std::string_view(client_id_));
+    watched_.clear();
   });
 }
 
 Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
-  auto request = request_of(call);
-  assert(request);
   if (!connected()) return rejected<Message>(loop_, std::make_error_code(std::errc::not_connected));
   const CorrelationId id = ids_->next();
-  return link_.ask(std::move(*request), {.deadline = timeout_, .id = id})
-      .then([call](Message&& answer) {
+  if (call.kind == Call::Kind::Watch) watched_[id.str()] = call.id;
+  return link_.ask(request_of(call), {.deadline = timeout_, .id = id})
+      .then([this, call, id](Message&& answer) {
         if (!fits(answer, call)) throw std::runtime_error("the answer is another request's");
+        // The node knows one watch of each, the last.
+        if (call.kind == Call::Kind::Watch) {
+          std::erase_if(watched_, [&](const auto& one) { return one.second == call.id && one.first != id.str(); });
+        }
         return std::move(answer);
       })
       .otherwise([this, id](const std::exception_ptr& error) -> Message { fail(id, error); });
@@ -87,12 +90,14 @@ Promise<NodeClient::Message> NodeClient::ask(const Call& call) {
 void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
+  } catch (const RemoteError& refusal) {
+    throw RemoteError(make_error(refusal.code(), fmt::format("{} (request {})", refusal.what(), id.text())));
   } catch (const std::system_error& failure) {
+    if (failure.code() != Errc::DeadlineExceeded) throw;
     // How far it came; with a million of them under way, of the first few.
-    if (failure.code() != Errc::DeadlineExceeded || explained_ == kExplained) throw;
+    if (explained_ == kExplained) throw NoAnswer("no answer within " + to_text(timeout_));
     ++explained_;
-    throw std::runtime_error(
-        fmt::format("no answer within {} ({}: {})", to_text(timeout_), id.text(), loop_.explain(id).str()));
+    throw NoAnswer(fmt::format("no answer within {} ({}: {})", to_text(timeout_), id.text(), loop_.explain(id).str()));
   }
 }
 
@@ -100,7 +105,8 @@ void NodeClient::fail(const CorrelationId& id, const std::exception_ptr& error) 
 // called.
 void NodeClient::receive(MessageEvent<Message>& unasked) {
   if (unasked.message().has_event()) {
-    if (on_event_) on_event_(unasked.message().event());
+    const auto watched = watched_.find(unasked.correlation_id().str());
+    if (on_event_ && watched != watched_.end()) on_event_(watched->second, unasked.message().event());
     return;
   }
   const public_api::Code code = unasked.message().code();

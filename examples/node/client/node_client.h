@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -17,14 +19,20 @@
 
 namespace snowfox::node {
 
+/// A request was not answered in time.
+class NoAnswer : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// A client's connection to a node.
 class NodeClient {
  public:
   using Message = public_api::Message;
   /// The connection, which stood, is over; all that was asked is rejected.
   using OnLost = std::function<void(std::error_code)>;
-  /// The node tells of what is watched.
-  using OnEvent = std::function<void(const public_api::Event&)>;
+  /// The node tells of what is watched: by a Call::Kind::Watch with this id.
+  using OnEvent = std::function<void(const std::string& watched, const public_api::Event&)>;
 
   /// `timeout`: how long to wait for the connection, and for each answer. `loop` must outlive it.
   NodeClient(LoopManager& loop, const Address& address, Duration timeout, OnLost on_lost);
@@ -40,8 +48,9 @@ class NodeClient {
   const std::string& node_name() const noexcept { return node_name_; }
   const std::string& client_id() const noexcept { return client_id_; }
 
-  /// The answer to what `call`, which must be one for the node, asks of it. Rejected with RemoteError if the node says
-  /// no, with std::system_error if it says nothing.
+  /// The answer to what `call` asks of the node, which fits it. Rejected with RemoteError if the node says no, with
+  /// NoAnswer if it says nothing in time, with std::system_error if the connection is lost or there is none. A no ends
+  /// with the request's id, by which the node knows more (Call::Kind::Trace).
   Promise<Message> ask(const Call& call);
 
  private:
@@ -55,8 +64,9 @@ class NodeClient {
   Duration timeout_;
   OnEvent on_event_;
   Link<Message> link_;
-  std::optional<CorrelationIdGenerator> ids_;  // once introduced
-  unsigned explained_ = 0;                     // requests that timed out
+  std::optional<CorrelationIdGenerator> ids_;   // once introduced
+  std::map<std::string, std::string> watched_;  // over this connection: by the request's correlation id
+  unsigned explained_ = 0;                      // requests that timed out
   std::string client_id_;
   std::string node_name_;
 };

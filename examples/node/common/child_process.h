@@ -14,6 +14,10 @@ namespace snowfox::node {
 inline constexpr int kListenerDescriptor = 3;
 /// As this one, the lock on the run directory: it is held for as long as any process of the node lives.
 inline constexpr int kLockDescriptor = 4;
+/// From this one on, the manager gets the sockets that a service manager has passed to the daemon; their names, between
+/// colons, are in the variable.
+inline constexpr int kFirstInheritedDescriptor = 5;
+inline constexpr const char* kInheritedVariable = "SNOW_FOX_LISTENERS";
 
 /// Takes over the socket that the daemon gave. Throws std::runtime_error if there is none: the program was not started
 /// by a daemon.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include <snowfox/sources/proto_buf_source.h>
 
 #include "common/message.h"
+#include "common/origin.h"
 
 namespace snowfox::node {
 
@@ -57,8 +59,10 @@ class Link {
       loop_.log().warning("link", "message refused", {{"peer", peer_}, {"reason", reason}});
       return true;
     };
-    protocol_.on_error = [](MessageEvent<Message>& event, const std::exception_ptr& error) {
-      event.answer(make_refusal<Message>(event.correlation_id(), to_error(error)));
+    protocol_.on_error = [this](MessageEvent<Message>& event, const std::exception_ptr& error) {
+      const Error known = to_error(error);
+      note("cannot do what it asks", event.message(), event.correlation_id(), known.text());
+      event.answer(make_refusal<Message>(event.correlation_id(), known));
     };
   }
   ~Link() { close(); }
@@ -98,7 +102,12 @@ class Link {
   Promise<Message> ask(Message message, const RequestOptions& options = {}) {
     auto* drain = loop_.fetch<ProtoBufDrain>(connection_.drain);
     if (drain == nullptr) throw std::system_error(std::make_error_code(std::errc::not_connected), peer_);
+    if (!options.id.empty()) note("asked", message, options.id);
     return request<Message>(keeper_, *drain, std::move(message), options);
+  }
+  /// The same of what is asked because of the request `origin`, which may be empty.
+  Promise<Message> ask_because_of(const CorrelationId& origin, Message message, Duration deadline = Duration::zero()) {
+    return ask(std::move(message), {.deadline = deadline, .id = follow_up(origin, follow_ups_++)});
   }
   /// Rejects what was asked under `id`; false if nothing is.
   bool reject(const CorrelationId& id, const std::exception_ptr& error) { return keeper_.reject(id, error); }
@@ -107,6 +116,7 @@ class Link {
   void receive(MessageEvent<Message>& event) {
     Message& message = event.message();
     const auto fault = find_fault(message);
+    note(is_answer(message.code()) ? "answers" : "asks", message, event.correlation_id(), error_text(message));
     if (is_answer(message.code())) {
       settle(message, event.correlation_id(), fault);
     } else if (fault) {
@@ -114,6 +124,23 @@ class Link {
     } else {
       on_request_(event);
     }
+  }
+
+  static std::string_view error_text(const Message& message) {
+    return message.has_error() ? std::string_view(message.error().text()) : std::string_view();
+  }
+  /// For whoever follows a request through the processes.
+  void note(std::string_view what, const Message& message, const CorrelationId& id, std::string_view error = {}) {
+    if (!loop_.log().wanted(LogLevel::Debug, id) || !is_of_a_request(id)) return;
+    log_if_possible([&] {
+      const std::string payload = payload_name(message, static_cast<int>(message.payload_case()));
+      const CorrelationId origin = origin_of(id);
+      if (error.empty()) {
+        loop_.log().debug("link", what, {{"peer", peer_}, {"message", payload}}, origin);
+      } else {
+        loop_.log().debug("link", what, {{"peer", peer_}, {"message", payload}, {"error", error}}, origin);
+      }
+    });
   }
 
   void settle(Message& message, const CorrelationId& id, const std::optional<Error>& fault) {
@@ -139,6 +166,7 @@ class Link {
   PromiseKeeper keeper_;
   ProtoBufConnection connection_{kNoSource, kNoDrain};
   std::optional<PeerCredentials> credentials_;
+  std::uint32_t follow_ups_ = 0;
 };
 
 }  // namespace snowfox::node

@@ -21,6 +21,11 @@ ErrorCode code_for(std::error_code code) {
 
 }  // namespace
 
+std::string payload_name(const google::protobuf::Message& message, int number) {
+  const auto* field = message.GetDescriptor()->FindFieldByNumber(number);
+  return field == nullptr ? "nothing" : field->name();
+}
+
 Error make_error(ErrorCode code, std::string text) {
   Error error;
   error.set_code(code);

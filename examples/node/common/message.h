@@ -32,6 +32,9 @@ std::optional<Error> find_fault(const Message& message) {
   return find_fault(message, message.code(), message.payload_case());
 }
 
+/// What the payload that is the field `number` of `message` is called; "nothing" if there is none.
+std::string payload_name(const google::protobuf::Message& message, int number);
+
 Error make_error(ErrorCode code, std::string text);
 /// `message` is sound, but nothing that this side answers.
 Error not_a_request(const google::protobuf::Message& message, int code);

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <span>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -50,9 +52,18 @@ void leave_terminal() {
   }
 }
 
+/// What is said for the process that was started is for us, who go on in its place.
+void take_over_variables(pid_t starter) {
+  for (const char* name : {"LISTEN_PID", "WATCHDOG_PID"}) {
+    const char* pid = std::getenv(name);
+    if (pid != nullptr && pid == std::to_string(starter)) ::setenv(name, std::to_string(::getpid()).c_str(), 1);
+  }
+}
+
 }  // namespace
 
 Background Background::enter() {
+  const pid_t starter = ::getpid();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail("make a pipe");
   Descriptor reader(Io::system(), ends[0]);
@@ -69,6 +80,7 @@ Background Background::enter() {
   if (daemon < 0) fail("fork");
   if (daemon > 0) _exit(EXIT_SUCCESS);
   leave_terminal();
+  take_over_variables(starter);
   return Background(std::move(writer));
 }
 

@@ -45,25 +45,50 @@ std::vector<std::string> environment_for_children() {
   return all;
 }
 
+/// Gives the manager the sockets that were open already and are still nobody's.
+void pass_inherited(const InheritedListeners& inherited, ProcessOptions& process) {
+  std::string names;
+  int to = kFirstInheritedDescriptor;
+  for (const auto& one : inherited.all()) {
+    if (one.taken) continue;
+    process.descriptors.push_back({one.descriptor.get(), to++});
+    names += (names.empty() ? "" : ":") + one.name;
+  }
+  if (!names.empty()) process.environment.push_back(std::string(kInheritedVariable) + "=" + names);
+}
+
+ListeningSocket public_socket(LoopManager& loop, const Address& address, std::optional<gid_t> group,
+                              InheritedListeners& inherited) {
+  if (auto theirs = inherited.take(address)) return ListeningSocket(std::move(theirs->descriptor));
+  return {loop.io(), address, 0660, std::nullopt, group};
+}
+
 }  // namespace
 
 // The sockets of inner links are for the one user as whom their other end runs.
-Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options)
+Daemon::Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options,
+               InheritedListeners inherited)
     : loop_(loop),
+      recorder_(loop, "snow-fox-daemon"),
       directory_(directory),
       lock_(lock),
       options_(std::move(options)),
+      inherited_(std::move(inherited)),
       daemon_socket_(loop.io(), directory.daemon_socket(), 0600, options_.manager.user, std::nullopt),
       spawner_socket_(loop.io(), directory.spawner_socket(), 0600, options_.manager.user, std::nullopt),
-      public_socket_(loop.io(), directory.public_socket(), 0660, std::nullopt, options_.manager.shared_group),
+      public_socket_(public_socket(loop, directory.public_socket(), options_.manager.shared_group, inherited_)),
       listener_(loop, {daemon_socket_.take(), directory.daemon_socket(), nullptr}, {},
                 [this](const ListenerSource::Connection& connection) { connected(connection.channel); }),
-      spawner_(loop, "snow-fox-spawner",
-               [this] {
-                 for (const auto& orphan : orphans_) tell_of_orphan(orphan);
-                 tell_spawner();
-               }),
-      manager_(loop, "snow-fox-manager", [this] { tell_manager(); }) {}
+      spawner_(
+          loop, "snow-fox-spawner", recorder_, options_.answer_timeout,
+          [this] {
+            for (const auto& orphan : orphans_) tell_of_orphan(orphan);
+            tell_spawner();
+          },
+          [](MessageEvent<daemon_spawner::Message>&) { return false; }),
+      manager_(
+          loop, "snow-fox-manager", recorder_, options_.answer_timeout, [this] { tell_manager(); },
+          [this](MessageEvent<daemon_manager::Message>& event) { return told(event); }) {}
 
 Promise<Daemon::Ended> Daemon::run(OnReady on_ready) { return live(std::move(on_ready)).promise(loop_); }
 
@@ -74,6 +99,7 @@ Promise<void> Daemon::reload() {
   const CorrelationId id = loop_.ids().next();
   if (!manager_.link().is_open()) {
     loop_.log().warning(kComponent, "nothing to reload: the manager is not there", {}, id);
+    say("configuration not reloaded: the manager is not there");
     return resolved(loop_);
   }
   loop_.log().info(kComponent, "the manager is to reload the configuration", {}, id);
@@ -83,7 +109,9 @@ Promise<void> Daemon::reload() {
       .ask(std::move(request), {.id = id})
       .then([this, id](const Message&) { loop_.log().info(kComponent, "the configuration was reloaded", {}, id); })
       .otherwise([this, id](const std::exception_ptr& error) {
-        loop_.log().error(kComponent, "the configuration was not reloaded", {{"reason", describe(error)}}, id);
+        const std::string reason = describe(error);
+        loop_.log().error(kComponent, "the configuration was not reloaded", {{"reason", reason}}, id);
+        say("configuration not reloaded: " + reason);
       });
 }
 
@@ -100,15 +128,19 @@ Task<Daemon::Ended> Daemon::live(OnReady on_ready) {
     ended = {EXIT_FAILURE, error.what()};
   }
   if (interruption_ == nullptr) interruption_ = std::make_exception_ptr(EndAsked());
+  say(ended.exit_code == 0 ? "ending" : "ending: " + ended.reason);
   // Nobody is to come in any more while the last ones are served.
   public_socket_.close();
   const TimePoint now = loop_.now();
-  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100));
-  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout));
+  const CorrelationId id = loop_.ids().next();
+  loop_.log().info(kComponent, "the children are to end", {}, id);
+  co_await stop(manager_, deadline_after(now, options_.shutdown_timeout * kManagersShare / 100), id);
+  co_await stop(spawner_, deadline_after(now, options_.shutdown_timeout), id);
   co_return ended;
 }
 
 Task<> Daemon::start(OnReady on_ready) {
+  say("starting");
   co_await wait(start(spawner_, spawner_socket_));
   co_await wait(start(manager_, public_socket_));
   on_ready();
@@ -122,9 +154,11 @@ Task<> Daemon::keep(Child<Message>& child, const ListeningSocket& listener, daem
     const std::string how = co_await child.failure();
     history.set_last_end(how);
     tell_manager();
+    say("Yellow: " + child.name() + " has ended and is started again: " + how);
     co_await start_again(child, listener, backoff, how);
     history.set_restarts(history.restarts() + 1);
     tell_manager();
+    say(node_status_);
   }
 }
 
@@ -161,6 +195,7 @@ Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listen
   process.working_directory = "/";
   process.descriptors = {{listener.fd(), kListenerDescriptor}};
   if (lock_ >= 0) process.descriptors.push_back({lock_, kLockDescriptor});
+  if (kIsManager) pass_inherited(inherited_, process);
   // Away from the terminal: what is typed there, or its end, is for the daemon to act on.
   process.process_group = ProcessGroup::NewSession;
   if (kIsManager && options_.manager.changed) {
@@ -181,10 +216,10 @@ Promise<void> Daemon::start(Child<Message>& child, const ListeningSocket& listen
 }
 
 template <typename Message>
-Task<> Daemon::stop(Child<Message>& child, TimePoint deadline) {
+Task<> Daemon::stop(Child<Message>& child, TimePoint deadline, const CorrelationId& id) {
   if (!child.running()) co_return;
   const Duration left = std::max<Duration>(deadline - loop_.now(), std::chrono::milliseconds(1));
-  child.shut_down(left);
+  child.shut_down(left, id);
   co_await await_end(child, left);
 }
 
@@ -261,6 +296,25 @@ void Daemon::tell_spawner() {
   auto message = make_message<Message>(Message::kManagerIs, loop_.ids().next());
   message.mutable_manager_is()->set_pid(manager_.pid());
   spawner_.link().send(message);
+}
+
+bool Daemon::told(MessageEvent<daemon_manager::Message>& event) {
+  const daemon_manager::Message& message = event.message();
+  if (message.has_shutdown()) {
+    loop_.log().info(kComponent, "ending as a client asks", {}, event.correlation_id());
+    event.answer(make_ack<daemon_manager::Message>(event.correlation_id()));
+    on_end_asked_();
+    return true;
+  }
+  if (!message.has_node_status()) return false;
+  const Status& status = message.node_status();
+  node_status_ = Status::Colour_Name(status.colour()) + ": " + status.reason();
+  say(node_status_);
+  return true;
+}
+
+void Daemon::say(const std::string& status) {
+  if (on_status_ && !status.empty()) on_status_(status);
 }
 
 // How often what has been started again, for the status.

@@ -2,10 +2,13 @@
 
 #include <deque>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <snowfox/context/inherited_listeners.h>
 #include <snowfox/core/clock.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/promises/promise.h>
@@ -16,6 +19,7 @@
 #include "common/backoff.h"
 #include "common/command_line.h"
 #include "common/run_directory.h"
+#include "common/trace_recorder.h"
 #include "daemon/child.h"
 #include "daemon/identity.h"
 #include "daemon/listening_socket.h"
@@ -31,6 +35,7 @@ struct DaemonOptions {
   LogOptions log;
   Duration start_timeout = std::chrono::seconds(30);     ///< for each child to say that it is ready
   Duration shutdown_timeout = std::chrono::seconds(10);  ///< for all children together to end
+  Duration answer_timeout = std::chrono::seconds(30);    ///< then a child that does not answer is killed; zero: never
 };
 
 /// The life of a node: starts the spawner and then the manager, keeps both while it runs, ends them in the opposite
@@ -44,14 +49,23 @@ class Daemon {
     std::string reason;  ///< if it is not 0
   };
   using OnReady = std::function<void()>;
+  using OnStatus = std::function<void(const std::string&)>;
 
-  /// In `directory`, of which the children are given the `lock`, a descriptor; -1: none. `loop` must outlive it.
-  Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options);
+  /// In `directory`, of which the children are given the `lock`, a descriptor; -1: none. `inherited` are sockets for
+  /// clients that are open already: the public one if it is among them, and what the configuration names. `loop` must
+  /// outlive it.
+  Daemon(LoopManager& loop, const RunDirectory& directory, int lock, DaemonOptions options,
+         InheritedListeners inherited = {});
+
+  /// Calls `on_status` with a line for people whenever it is another: how the node is.
+  void on_status(OnStatus on_status) { on_status_ = std::move(on_status); }
 
   /// Lives. Once; `on_ready` is called when clients are served.
   Promise<Ended> run(OnReady on_ready);
   /// Begins to end; run()'s promise tells when it has.
   void end();
+  /// Called in place of end() when a client asks for the end of the node.
+  void on_end_asked(std::function<void()> on_end_asked) { on_end_asked_ = std::move(on_end_asked); }
   /// Whether it is the process of one of its children.
   bool is_child(pid_t pid) const noexcept;
   /// A process has ended whose parent had died before: the spawner may know it.
@@ -63,7 +77,7 @@ class Daemon {
   Task<Ended> live(OnReady on_ready);
   Task<> start(OnReady on_ready);
   template <typename Message>
-  Task<> stop(Child<Message>& child, TimePoint deadline);
+  Task<> stop(Child<Message>& child, TimePoint deadline, const CorrelationId& id);
   template <typename Message>
   Task<> await_end(Child<Message>& child, Duration patience);
   template <typename Message>
@@ -78,11 +92,15 @@ class Daemon {
   void tell_spawner();
   void tell_of_orphan(const OrphanReaper::Orphan& orphan);
   void tell_manager();
+  bool told(MessageEvent<daemon_manager::Message>& event);
+  void say(const std::string& status);
 
   LoopManager& loop_;
+  TraceRecorder recorder_;
   RunDirectory directory_;
   int lock_;
   DaemonOptions options_;
+  InheritedListeners inherited_;
   ListeningSocket daemon_socket_;
   ListeningSocket spawner_socket_;
   ListeningSocket public_socket_;
@@ -90,9 +108,12 @@ class Daemon {
   Child<daemon_spawner::Message> spawner_;
   Child<daemon_manager::Message> manager_;
   daemon_manager::Supervision history_;
+  OnStatus on_status_;
+  std::string node_status_;                   // as the manager says
   std::deque<OrphanReaper::Orphan> orphans_;  // that ended lately; the spawner may not have been there
   std::exception_ptr interruption_;           // why it ends, once it does
   Resolver<void> interrupted_;
+  std::function<void()> on_end_asked_ = [this] { end(); };
 };
 
 }  // namespace snowfox::node

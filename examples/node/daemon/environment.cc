@@ -36,14 +36,16 @@ void clean_variables() {
   setenv("PATH", kPath, 1);
 }
 
-/// How many descriptors a service manager has passed.
-unsigned passed_descriptors() {
-  const char* count = std::getenv("LISTEN_FDS");
-  const std::string_view text = count == nullptr ? "" : count;
+unsigned number(const char* variable) {
+  const char* value = std::getenv(variable);
+  const std::string_view text = value == nullptr ? "" : value;
   unsigned number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
   return number;
 }
+
+/// How many descriptors a service manager has passed to us; what it says may have been for a parent of ours.
+unsigned passed_descriptors() { return std::cmp_equal(number("LISTEN_PID"), ::getpid()) ? number("LISTEN_FDS") : 0; }
 
 void open_streams() {
   for (int fd = 0; fd <= 2; ++fd) {

@@ -8,6 +8,8 @@
 #include <charconv>
 #include <stdexcept>
 
+#include "common/groups.h"
+
 namespace snowfox::node {
 namespace {
 
@@ -30,14 +32,6 @@ gid_t find_group(const std::string& name) {
   if (const group* found = getgrnam(name.c_str())) return found->gr_gid;
   if (read_number(name, number)) return number;
   throw std::invalid_argument("--group: there is no group '" + name + "'");
-}
-
-std::vector<gid_t> groups_of(const char* user, gid_t group) {
-  std::vector<gid_t> groups(64);
-  int count = static_cast<int>(groups.size());
-  while (getgrouplist(user, group, groups.data(), &count) < 0) groups.resize(static_cast<std::size_t>(count));
-  groups.resize(static_cast<std::size_t>(count));
-  return groups;
 }
 
 std::vector<gid_t> own_groups() {

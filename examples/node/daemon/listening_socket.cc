@@ -13,7 +13,7 @@ ListeningSocket::ListeningSocket(Io& io, const Address& address, unsigned mode, 
 
 void ListeningSocket::close() noexcept {
   if (!descriptor_) return;
-  ::unlink(address_.path().data());
+  if (address_) ::unlink(address_->path().data());
   descriptor_.reset();
 }
 

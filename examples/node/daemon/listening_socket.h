@@ -17,6 +17,8 @@ class ListeningSocket {
   /// Throws std::system_error if it cannot be made. `owner` and `group`: if not the daemon's own.
   ListeningSocket(Io& io, const Address& address, unsigned mode, std::optional<uid_t> owner,
                   std::optional<gid_t> group);
+  /// One that somebody else has made, to whom its file belongs.
+  explicit ListeningSocket(Descriptor descriptor) : descriptor_(std::move(descriptor)) {}
   ~ListeningSocket() { close(); }
   ListeningSocket(const ListeningSocket&) = delete;
   ListeningSocket& operator=(const ListeningSocket&) = delete;
@@ -24,11 +26,11 @@ class ListeningSocket {
   int fd() const noexcept { return descriptor_.get(); }
   /// Gives the socket away; who takes it also removes the file.
   Descriptor take() noexcept { return std::move(descriptor_); }
-  /// Removes the file and closes our descriptor; those of children stay.
+  /// Removes the file, if we have made it, and closes our descriptor; those of children stay.
   void close() noexcept;
 
  private:
-  Address address_;
+  std::optional<Address> address_;  // of the file that is to be removed
   Descriptor descriptor_;
 };
 

@@ -7,7 +7,9 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include <snowfox/context/inherited_listeners.h>
 #include <snowfox/context/process.h>
 #include <snowfox/sources/orphan_reaper.h>
 
@@ -52,15 +54,17 @@ std::optional<int> read_command_line(CommandLine& line, int argc, char** argv) {
   add_duration(app, "--start-timeout", line.daemon.start_timeout, "How long each part may take to start");
   add_duration(app, "--shutdown-timeout", line.daemon.shutdown_timeout,
                "How long ending may take before what is left is killed");
+  add_duration(app, "--answer-timeout", line.daemon.answer_timeout,
+               "A part that does not answer for so long is killed and started again; 0s: never");
   add_log_options(app, line.daemon.log);
   app.footer("Exit code: 0 after an orderly end, 1 after a failure, 2 after a mistake on the command line.");
   return parse_command_line(app, argc, argv);
 }
 
 int run(CommandLine& line, Background* background) {
-  line.daemon.manager = Identity::find(line.user, line.group);
   Process process({.name = "snow-fox-daemon",
                    .pid_file = line.pid_file,
+                   .detached = background != nullptr,
                    // What is left is killed by then; the rest is for the unforeseen.
                    .shutdown_timeout = line.daemon.shutdown_timeout + std::chrono::seconds(5),
                    .umask = 027,
@@ -68,7 +72,9 @@ int run(CommandLine& line, Background* background) {
                    .log_format = line.daemon.log.format.value_or(LogFormat::Text)});
   LoopManager& loop = process.loop();
   const NodeDirectory directory(RunDirectory(line.run_directory), line.daemon.manager, loop.log());
-  Daemon daemon(loop, directory.paths(), directory.lock(), line.daemon);
+  Daemon daemon(loop, directory.paths(), directory.lock(), line.daemon,
+                std::exchange(process.scope().inherited(), InheritedListeners()));
+  daemon.on_status([&](const std::string& status) { process.status(status); });
   std::string failure;
   // What a spawner that dies leaves behind becomes ours: services, of which the next one is told, and what they leave
   // behind themselves.
@@ -81,6 +87,7 @@ int run(CommandLine& line, Background* background) {
     ending = std::move(completion);
     daemon.end();
   });
+  daemon.on_end_asked([&] { process.shutdown(); });
   process.on_reload([&](Process::Completion completion) {
     daemon.reload().finally([completion = std::move(completion)]() mutable { completion.done(); }).detach();
   });
@@ -113,6 +120,7 @@ int main(int argc, char** argv) {
     line.pid_file = absolute(line.pid_file);
     line.daemon.configuration = line.configuration;
     line.daemon.programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+    line.daemon.manager = Identity::find(line.user, line.group);
     prepare_environment();
     if (line.daemonise) background = Background::enter();
     return run(line, background ? &*background : nullptr);

@@ -19,6 +19,7 @@
 #include <snowfox/context/yaml_forms.h>
 #include <snowfox/context/yaml_value.h>
 
+#include "common/groups.h"
 #include "common/service_id.h"
 
 namespace snowfox::node {
@@ -93,14 +94,6 @@ void environment(const YamlValue& value, std::map<std::string, std::string>& tar
   }
 }
 
-std::vector<gid_t> groups_of(const char* user, gid_t group) {
-  std::vector<gid_t> groups(64);
-  int count = static_cast<int>(groups.size());
-  while (getgrouplist(user, group, groups.data(), &count) < 0) groups.resize(static_cast<std::size_t>(count));
-  groups.resize(static_cast<std::size_t>(count));
-  return groups;
-}
-
 void service_user(const YamlValue& value, ServiceUser& target) {
   uid_t number = 0;
   user(value, number);
@@ -162,6 +155,7 @@ std::string fingerprint_of(const ServiceConfiguration& service) {
   hash.add("group");
   if (service.user.group) hash.add(std::to_string(*service.user.group));
   for (const gid_t one : service.user.groups) hash.add(std::to_string(one));
+  if (!service.no_new_privileges) hash.add("new_privileges");
   // Where it goes is the manager's business; whether there is a pipe is the process's.
   hash.add(service.output.kind == OutputSettings::Kind::Discard ? "discard" : "pipe");
   return hash.str();
@@ -203,6 +197,7 @@ void read_yaml(YamlMapping& yaml, ServiceConfiguration& service) {
   yaml.optional("environment", service.environment, environment);
   yaml.optional("user", service.user, service_user);
   yaml.optional("group", service.user, service_group);
+  yaml.optional("no_new_privileges", service.no_new_privileges);
   yaml.optional("working_directory", service.working_directory, absolute_path);
   yaml.optional(
       "restart", service.restart,

@@ -62,6 +62,7 @@ struct ServiceConfiguration {
   std::vector<std::string> command;                ///< the program and its arguments
   std::map<std::string, std::string> environment;  ///< all of it
   ServiceUser user;
+  bool no_new_privileges = true;  ///< whatever it executes gives it no more rights than it has
   std::string working_directory;  ///< empty: /
   Restart restart = Restart::OnFailure;
   Duration backoff = std::chrono::seconds(1);        ///< before the first restart; then twice as long each time

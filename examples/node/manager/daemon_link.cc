@@ -26,6 +26,12 @@ Promise<void> DaemonLink::connect(const RunDirectory& directory, Duration timeou
   });
 }
 
+void DaemonLink::tell(const Status& status) {
+  auto message = make_message<Message>(Message::kNodeStatus, loop_.ids().next());
+  *message.mutable_node_status() = status;
+  link_.send(message);
+}
+
 void DaemonLink::ready() {
   auto message = make_message<Message>(Message::kReady, loop_.ids().next());
   *message.mutable_ready()->mutable_version() = build_version();
@@ -38,13 +44,19 @@ bool DaemonLink::start_failed(const std::string& reason) {
   return link_.send(message);
 }
 
+Promise<void> DaemonLink::shut_down(const CorrelationId& id) {
+  auto request = make_message<Message>(Message::kShutdown, id);
+  request.mutable_shutdown();
+  return link_.ask(std::move(request), {.id = id}).then([](const Message&) {});
+}
+
 void DaemonLink::asked(MessageEvent<Message>& request) {
   const CorrelationId& id = request.correlation_id();
   switch (request.message().code()) {
     case daemon_manager::SHUTDOWN:
       loop_.log().info("manager", "ending as the daemon asks", {}, id);
-      handlers_.on_shutdown(
-          std::chrono::milliseconds(request.message().timeout_ms()));  // also if there is no memory to say so
+      handlers_.on_shutdown(std::chrono::milliseconds(request.message().timeout_ms()),
+                            id);  // also if there is no memory to say so
       request.answer(make_ack<Message>(id));
       return;
     case daemon_manager::RELOAD: {
@@ -53,8 +65,18 @@ void DaemonLink::asked(MessageEvent<Message>& request) {
       return;
     }
     case daemon_manager::SUPERVISION: return handlers_.on_supervision(request.message().supervision());
+    case daemon_manager::PING: request.answer(make_ack<Message>(id)); return;
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
+}
+
+Promise<TraceResponse> DaemonLink::trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout) {
+  if (!link_.is_open()) return rejected<TraceResponse>(loop_, std::make_error_code(std::errc::not_connected));
+  auto message = make_message<Message>(Message::kTraceRequest, {});
+  message.mutable_trace_request()->set_id(about.str());
+  return link_.ask_because_of(origin, std::move(message), timeout).then([](Message&& answer) {
+    return std::move(*answer.mutable_trace_response());
+  });
 }
 
 void DaemonLink::describe(public_api::Link& link) const {

@@ -1,6 +1,7 @@
 #include "manager/manager.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <exception>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <snowfox/context/yaml_reader.h>
 #include <snowfox/core/error.h>
 #include <snowfox/core/explanation.h>
+#include <snowfox/promises/promise_group.h>
 
 #include "common/build_version.h"
 #include "common/status.h"
@@ -21,9 +23,20 @@ namespace snowfox::node {
 namespace {
 
 constexpr std::string_view kComponent = "manager";
+constexpr std::string_view kName = "snow-fox-manager";
 constexpr Duration kConnectTimeout = std::chrono::seconds(10);
 /// Of the time there is to end, so much in a hundred is for services; the rest is our own.
 constexpr int kServicesShare = 90;
+
+/// Clients are numbered from here on: elsewhere in each manager, so that a request of the one is not taken for one of
+/// another's before it.
+std::uint64_t first_client(LoopManager& loop) {
+  constexpr std::uint64_t kApart = 1000;
+  std::uint64_t random = 0;
+  const CorrelationId id = loop.ids().next();  // its front is drawn at random
+  std::from_chars(id.text().data(), id.text().data() + 4, random, 16);
+  return (random + 1) * kApart;
+}
 
 /// All that is wrong, in one line.
 std::string one_line(const ConfigurationError& error) {
@@ -62,17 +75,18 @@ std::uint64_t microseconds(Duration duration) {
 }  // namespace
 
 Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirectory& directory, Descriptor listener,
-                 ManagerOptions options)
+                 ManagerOptions options, InheritedListeners inherited)
     : loop_(loop),
       directory_(directory),
       options_(std::move(options)),
       statics_(loop),
       trail_(loop),
+      recorder_(loop, kName),
       spawner_(loop, {.on_exited = [this](const auto& process) { services_.exited(process); },
                       .on_gone = [this] { services_.spawner_gone(); },
                       .on_back = [this] { services_.look(); },
                       .on_doubt = [this] { services_.doubt(); }}),
-      daemon_(loop, {.on_shutdown = [this](Duration timeout) { end(timeout); },
+      daemon_(loop, {.on_shutdown = [this](Duration timeout, const CorrelationId& id) { end(timeout, id); },
                      .on_reload = [this](const CorrelationId& id) { return reload(id); },
                      .on_supervision = [this](const auto& supervision) { supervision_ = supervision; },
                      .on_gone =
@@ -82,12 +96,14 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
                            statics_.announce_stopping();
                            loop_.stop();
                          }}),
-      api_(loop, *this),
+      api_(loop, *this, first_client(loop)),
       services_(loop, spawner_, directory,
                 [this](const public_api::Service& service, bool removed) { api_.tell(service, removed); }),
+      kept_(loop.io(), loop.log(), directory),
       reload_(
-          statics_, [this] { return load_yaml<Configuration>(options_.configuration, {}, loop_.io()); },
+          statics_, [this] { return read_configuration(); },
           [this](const Configuration& configuration, DynamicScopeBuilder& scope) { build(configuration, scope); }) {
+  statics_.set_inherited(std::move(inherited));
   statics_.set_log_sink(log_sink, options_.log.format.value_or(LogFormat::Text));
   start(std::move(listener))
       .promise(loop)
@@ -103,7 +119,8 @@ Manager::Manager(LoopManager& loop, DescriptorLogSink& log_sink, const RunDirect
 Task<> Manager::start(Descriptor listener) {
   co_await daemon_.connect(directory_, kConnectTimeout);
   co_await spawner_.connect(directory_, kConnectTimeout);
-  reload_.reload().check();
+  load();
+  statics_.inherited().report_unused(loop_.log());
   co_await services_.take_up();
   api_.pause_for(spawner_.drain_id());
   public_listener_.emplace(
@@ -114,9 +131,33 @@ Task<> Manager::start(Descriptor listener) {
   tick();
 }
 
-void Manager::end(Duration timeout) {
+LoadedConfiguration<Configuration> Manager::read_configuration() {
+  texts_ = YamlTexts::read(options_.configuration, {}, loop_.io());
+  const YamlReader reader = YamlReader::parse(texts_);
+  return {reader.read<Configuration>(), reader.metadata()};
+}
+
+// The first configuration. A manager that was started again while the files are broken goes on with the one that the
+// former manager had: services run by it.
+void Manager::load() {
+  const ReloadResult result = reload_.reload();
+  if (result) return kept_.keep(texts_);
+  const auto kept = kept_.find(options_.configuration);
+  if (!kept) return result.check();
+  try {
+    const YamlReader reader = YamlReader::parse(*kept);
+    reload_.apply({reader.read<Configuration>(), reader.metadata()}).check();
+  } catch (const ConfigurationError&) {
+    result.check();
+  }
+  refused_ = summary(*result.error);
+  loop_.log().warning(kComponent, "going on with the configuration of before: the one that is there cannot be used",
+                      {{"version", reload_.scope()->metadata().version}});
+}
+
+void Manager::end(Duration timeout, const CorrelationId& id) {
   statics_.announce_stopping();
-  services_.shut_down(timeout * kServicesShare / 100).finally([this] { loop_.stop(); }).detach();
+  services_.shut_down(timeout * kServicesShare / 100, id).finally([this] { loop_.stop(); }).detach();
 }
 
 void Manager::build(const Configuration& configuration, DynamicScopeBuilder& scope) {
@@ -133,7 +174,7 @@ void Manager::build(const Configuration& configuration, DynamicScopeBuilder& sco
   scope.keep(std::make_unique<SchedulerSource>(loop_, configuration.tick,
                                                [this] { return make_event([this] { tick(); }, {.name = "Tick"}); }));
   scope.at_swap([this, &configuration] { in_force(configuration); });
-  scope.at_swap([this, plan = services_.prepare(configuration.services)] { services_.apply(*plan); });
+  scope.at_swap([this, plan = services_.prepare(configuration.services)] { services_.apply(*plan, reloading_); });
 }
 
 void Manager::in_force(const Configuration& configuration) noexcept {
@@ -148,12 +189,7 @@ void Manager::in_force(const Configuration& configuration) noexcept {
 }
 
 void Manager::tick() {
-  const Status now = overall_status();
-  if (now.colour() != told_.colour() || now.reason() != told_.reason()) {
-    told_ = now;
-    loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
-                      {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
-  }
+  tell_status();
   services_.look();
   api_.catch_up();
   // That it does not answer shows in the status.
@@ -162,13 +198,26 @@ void Manager::tick() {
       .detach();
 }
 
+void Manager::tell_status() {
+  const Status now = overall_status();
+  if (now.colour() == told_.colour() && now.reason() == told_.reason()) return;
+  told_ = now;
+  loop_.log().write(now.colour() == Status::Green ? LogLevel::Info : LogLevel::Warning, kComponent, "node status",
+                    {{"colour", Status::Colour_Name(now.colour())}, {"reason", now.reason()}});
+  daemon_.tell(now);
+}
+
 std::optional<Error> Manager::reload(const CorrelationId& id) {
-  const ReloadResult result = reload_.reload();
+  reloading_ = id;
+  const ReloadResult result = reload_.reload(id);
+  reloading_ = {};
   refused_ = result ? std::string() : summary(*result.error);
+  if (result) kept_.keep(texts_);
   if (result.changed()) ++reloads_;
   if (!result) ++failed_reloads_;
   loop_.log().info(kComponent, result ? "configuration reloaded" : "configuration refused",
                    {{"version", result.version_after}, {"changed", result.changed()}}, id);
+  tell_status();  // the daemon hears it before the answer
   if (result) return std::nullopt;
   return make_error(CONFIGURATION_REJECTED, one_line(*result.error));
 }
@@ -193,6 +242,31 @@ public_api::ExplainResponse Manager::explain(const CorrelationId& id) {
   }
   answer.set_orphans(explanation.orphans());
   return answer;
+}
+
+Promise<public_api::Trace> Manager::trace(const CorrelationId& about, const CorrelationId& id, Duration timeout) {
+  const auto trace = std::make_shared<public_api::Trace>();
+  const auto add = [trace](std::string_view process, TraceResponse&& told) {
+    auto& part = *trace->add_parts();
+    part.set_process(std::string(process));
+    part.set_lines(static_cast<std::uint32_t>(told.lines_size()));
+    part.set_omitted_lines(told.omitted_lines());
+    for (TraceLine& line : *told.mutable_lines()) *trace->add_lines() = std::move(line);
+  };
+  const auto ask = [&](std::string_view process, Promise<TraceResponse> answer) {
+    return std::move(answer)
+        .then([add, process](TraceResponse&& told) { add(process, std::move(told)); })
+        .otherwise([trace, process](const std::exception_ptr& error) {
+          auto& part = *trace->add_parts();
+          part.set_process(std::string(process));
+          part.set_missing(snowfox::describe(error));
+        });
+  };
+  add(kName, recorder_.find(about));
+  std::vector<Promise<void>> others;
+  others.push_back(ask("snow-fox-spawner", spawner_.trace(about, id, timeout)));
+  others.push_back(ask("snow-fox-daemon", daemon_.trace(about, id, timeout)));
+  return all(loop_, std::move(others)).then([trace] { return std::move(*trace); });
 }
 
 Status Manager::configuration_status() const {

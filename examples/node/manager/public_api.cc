@@ -16,6 +16,7 @@
 #include <snowfox/promises/sleep.h>
 
 #include "common/link.h"
+#include "common/origin.h"
 #include "common/status.h"
 
 namespace snowfox::node {
@@ -28,8 +29,8 @@ constexpr std::size_t kMaxFrameBytes = 1U << 20;
 constexpr Duration kRefusalTimeout = std::chrono::seconds(2);
 /// So many more than are served may be told that they are not.
 constexpr std::size_t kRefusedAtOnce = 64;
-/// What the details need from others they wait for no longer than this: whoever asks is to know soon what is wrong.
-constexpr Duration kDetailsTimeout = std::chrono::seconds(3);
+/// What is asked of others is waited for no longer than this: whoever asks is to know soon what is wrong.
+constexpr Duration kOthersTimeout = std::chrono::seconds(3);
 
 /// A service may take so long to stop; whoever wants to wait longer asks again.
 constexpr Duration kActionTimeout = std::chrono::minutes(5);
@@ -58,14 +59,24 @@ std::string name_of(uid_t user) {
 
 bool contains(const auto& all, auto one) { return std::find(all.begin(), all.end(), one) != all.end(); }
 
+std::string not_known(const CorrelationId& about, const public_api::Trace& trace) {
+  std::string text = fmt::format("nothing is known of a request '{}', or nothing any more", about.text());
+  for (const public_api::TracePart& part : trace.parts()) {
+    if (!part.missing().empty()) text += fmt::format("; {} could not be asked: {}", part.process(), part.missing());
+  }
+  return text;
+}
+
 }  // namespace
 
-PublicApi::PublicApi(LoopManager& loop, NodeRequests& node)
+PublicApi::PublicApi(LoopManager& loop, NodeRequests& node, std::uint64_t first_client)
     : loop_(loop),
       node_(node),
       configuration_(&kNothingSet),
+      history_(loop),
       served_([this](MessageEvent<Message>& request) { asked(request); }),
-      refused_([this](MessageEvent<Message>& request) { refuse_connection(request); }) {
+      refused_([this](MessageEvent<Message>& request) { refuse_connection(request); }),
+      next_client_(first_client) {
   watermarks_.hard_limit = 16U << 20;
   for (auto* protocol : {&served_, &refused_}) {
     protocol->options.max_frame_bytes = kMaxFrameBytes;
@@ -113,7 +124,7 @@ std::optional<Error> PublicApi::find_refusal(const ListenerSource::Connection& c
 }
 
 void PublicApi::accept(const ListenerSource::Connection& connection) {
-  Client client{.id = fmt::format("client-{}", ++last_client_), .refusal = find_refusal(connection)};
+  Client client{.id = fmt::format("client-{}", next_client_++), .refusal = find_refusal(connection)};
   const auto ends = serve_proto_buf(loop_, connection.channel, client.refusal ? refused_ : served_, &watermarks_);
   try {
     if (EventDrain* upstream = loop_.drain(upstream_)) upstream->bind(ends.source);
@@ -166,6 +177,10 @@ void PublicApi::asked(MessageEvent<Message>& request) {
              !id.starts_with(client.id) || id.substr(client.id.size(), 1) != "/") {
     // So that the ids of different clients never meet.
     refuse(request, make_error(WRONG_CORRELATION_ID, fmt::format("correlation_id must begin with {}/", client.id)));
+  } else if (id.size() > kMaxOriginBytes) {
+    refuse(request,
+           make_error(WRONG_CORRELATION_ID, fmt::format("correlation_id has {} bytes: a client's has at most {}",
+                                                        id.size(), kMaxOriginBytes)));
   } else {
     dispatch(request, client);
   }
@@ -173,40 +188,56 @@ void PublicApi::asked(MessageEvent<Message>& request) {
 
 void PublicApi::dispatch(MessageEvent<Message>& request, Client& client) {
   const CorrelationId& id = request.correlation_id();
+  history_.began(id, request.message().code());
   switch (request.message().code()) {
     case public_api::NODE_INFO_REQUEST: {
       if (request.message().node_info_request().details()) return send_details(request);
       auto answer = make_message<Message>(Message::kNodeInfoResponse, id);
       *answer.mutable_node_info_response() = node_.node_info();
-      request.answer(answer);
-      return;
+      return send_answer(request, answer);
     }
     case public_api::RELOAD:
       loop_.log().info(kComponent, "reload asked for", {{"client", client.id}}, id);
       if (auto error = node_.reload(id)) return refuse(request, std::move(*error));
-      request.answer(make_ack<Message>(id));
-      return;
+      return send_answer(request, make_ack<Message>(id));
+    case public_api::SHUTDOWN: return shut_down(request, client);
     case public_api::EXPLAIN_REQUEST: return explain(request);
+    case public_api::TRACE_REQUEST: return trace(request);
     case public_api::SERVICE_START: {
       const auto& asked = request.message().service_start();
-      return act(request, node_.start_service(asked.id(), asked.version()), asked.id());
+      return act(request, node_.start_service(asked.id(), asked.version(), id), asked.id());
     }
     case public_api::SERVICE_STOP: {
       const auto& asked = request.message().service_stop();
-      return act(request, node_.stop_service(asked.id()), asked.id());
+      return act(request, node_.stop_service(asked.id(), id), asked.id());
     }
     case public_api::SERVICE_RESTART: {
       const auto& asked = request.message().service_restart();
-      return act(request, node_.restart_service(asked.id()), asked.id());
+      return act(request, node_.restart_service(asked.id(), id), asked.id());
     }
     case public_api::SERVICE_LIST_REQUEST: return send_services(request, request.message().service_list_request().id());
     case public_api::SERVICE_WATCH: return watch(request, client);
     case public_api::SERVICE_UNWATCH:
       watches_ -= client.watches.erase(request.message().service_unwatch().id());
-      request.answer(make_ack<Message>(id));
-      return;
+      return send_answer(request, make_ack<Message>(id));
     default: refuse(request, not_a_request(request.message()));
   }
+}
+
+void PublicApi::shut_down(MessageEvent<Message>& request, const Client& client) {
+  const CorrelationId id = request.correlation_id();
+  loop_.log().info(kComponent, "end of the node asked for", {{"client", client.id}}, id);
+  const auto send = [this, drain = request.drain_id()](const Message& answer) {
+    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
+  };
+  node_.shut_down(id)
+      .then([send, id] { send(make_ack<Message>(id)); })
+      .otherwise([this, send, id](const std::exception_ptr& error) {
+        ++errors_;
+        send(make_refusal<Message>(id, to_error(error)));
+      })
+      .finally([lease = request.answer_later()] {})
+      .detach();
 }
 
 void PublicApi::explain(MessageEvent<Message>& request) {
@@ -219,7 +250,34 @@ void PublicApi::explain(MessageEvent<Message>& request) {
   }
   auto answer = make_message<Message>(Message::kExplainResponse, request.correlation_id());
   *answer.mutable_explain_response() = node_.explain(about.value_or(CorrelationId()));
-  request.answer(answer);
+  send_answer(request, answer);
+}
+
+void PublicApi::trace(MessageEvent<Message>& request) {
+  const CorrelationId id = request.correlation_id();
+  const std::string& text = request.message().trace_request().id();
+  if (text.empty()) {
+    auto answer = make_message<Message>(Message::kTraceResponse, id);
+    history_.list(id, *answer.mutable_trace_response());
+    return send_answer(request, answer);
+  }
+  const auto about = CorrelationId::parse(text);
+  if (!about) {
+    return refuse(request,
+                  make_error(WRONG_CORRELATION_ID, fmt::format("trace_request.id has {} bytes: expected at most {}",
+                                                               text.size(), CorrelationId::kMaxBytes)));
+  }
+  answer_later(
+      request, node_.trace(*about, id, time_for_others(request)).then([this, id, about](public_api::Trace&& trace) {
+        history_.find(*about, trace);
+        if (trace.lines().empty()) throw RemoteError(make_error(NO_SUCH_REQUEST, not_known(*about, trace)));
+        std::stable_sort(
+            trace.mutable_lines()->begin(), trace.mutable_lines()->end(),
+            [](const TraceLine& one, const TraceLine& other) { return one.monotonic_ns() < other.monotonic_ns(); });
+        auto answer = make_message<Message>(Message::kTraceResponse, id);
+        *answer.mutable_trace_response() = std::move(trace);
+        return answer;
+      }));
 }
 
 namespace {
@@ -234,7 +292,7 @@ public_api::Message list_of(const std::vector<public_api::Service>& services, co
 }  // namespace
 
 void PublicApi::send_services(MessageEvent<Message>& request, const std::string& service) {
-  request.answer(list_of(node_.services(service), request.correlation_id()));
+  send_answer(request, list_of(node_.services(service), request.correlation_id()));
 }
 
 void PublicApi::act(MessageEvent<Message>& request, Promise<void> done, const std::string& service) {
@@ -242,20 +300,36 @@ void PublicApi::act(MessageEvent<Message>& request, Promise<void> done, const st
   const Duration timeout = request.deadline() == kNever
                                ? kActionTimeout
                                : std::min<Duration>(request.deadline() - loop_.now(), kActionTimeout);
-  const auto send = [this, drain = request.drain_id()](const Message& answer) {
-    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
-  };
   loop_.log().info(kComponent, "asked to change a service",
                    {{"request", public_api::Code_Name(request.message().code())}, {"service", service}}, id);
-  with_deadline(std::move(done), timeout)
-      .then([this, send, id, service] { send(list_of(node_.services(service), id)); })
+  answer_later(request, with_deadline(std::move(done), timeout).then([this, id, service] {
+    return list_of(node_.services(service), id);
+  }));
+}
+
+// Who has asked may have gone by then, or closed its side: that is still answered.
+void PublicApi::answer_later(MessageEvent<Message>& request, Promise<Message> answer) {
+  const CorrelationId id = request.correlation_id();
+  const auto send = [this, id, drain = request.drain_id()](const Message& message) {
+    history_.answered(id, message.error().code());
+    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(message);
+  };
+  std::move(answer)
+      .then(send)
       .otherwise([this, send, id](const std::exception_ptr& error) {
+        const Error known = to_error(error);
         ++errors_;
-        send(make_refusal<Message>(id, to_error(error)));
+        loop_.log().info(kComponent, "request failed",
+                         {{"code", ErrorCode_Name(known.code())}, {"reason", known.text()}}, id);
+        send(make_refusal<Message>(id, known));
       })
-      // Who has closed its side after asking is still answered.
       .finally([lease = request.answer_later()] {})
       .detach();
+}
+
+void PublicApi::send_answer(MessageEvent<Message>& request, const Message& answer) {
+  history_.answered(request.correlation_id(), answer.error().code());
+  request.answer(answer);
 }
 
 void PublicApi::watch(MessageEvent<Message>& request, Client& client) {
@@ -268,7 +342,7 @@ void PublicApi::watch(MessageEvent<Message>& request, Client& client) {
     ++watches_;
   }
   client.watches.insert_or_assign(service, Watch{request.correlation_id(), {}});
-  request.answer(list_of(services, request.correlation_id()));
+  send_answer(request, list_of(services, request.correlation_id()));
 }
 
 void PublicApi::send_event(ProtoBufDrain& drain, const Watch& watch, const public_api::Service& service, bool removed) {
@@ -325,33 +399,25 @@ void PublicApi::introduce(MessageEvent<Message>& request, Client& client) {
 
 void PublicApi::send_details(MessageEvent<Message>& request) {
   const CorrelationId id = request.correlation_id();
-  // Some of the time is left for the answer's way back.
-  const Duration timeout = request.deadline() == kNever
-                               ? kDetailsTimeout
-                               : std::min<Duration>((request.deadline() - loop_.now()) * 3 / 4, kDetailsTimeout);
-  const auto send = [this, drain = request.drain_id()](const Message& answer) {
-    if (auto* to = loop_.fetch<ProtoBufDrain>(drain)) to->enqueue(answer);
-  };
-  node_.detailed_node_info(id, timeout)
-      .then([send, id](public_api::NodeInfoResponse&& info) {
-        auto answer = make_message<Message>(Message::kNodeInfoResponse, id);
-        *answer.mutable_node_info_response() = std::move(info);
-        send(answer);
-      })
-      .otherwise([this, send, id](const std::exception_ptr& error) {
-        ++errors_;
-        send(make_refusal<Message>(id, to_error(error)));
-      })
-      // Who has closed its side after asking is still answered.
-      .finally([lease = request.answer_later()] {})
-      .detach();
+  answer_later(request,
+               node_.detailed_node_info(id, time_for_others(request)).then([id](public_api::NodeInfoResponse&& info) {
+                 auto answer = make_message<Message>(Message::kNodeInfoResponse, id);
+                 *answer.mutable_node_info_response() = std::move(info);
+                 return answer;
+               }));
+}
+
+// Some of the time is left for the answer's way back.
+Duration PublicApi::time_for_others(const MessageEvent<Message>& request) const {
+  if (request.deadline() == kNever) return kOthersTimeout;
+  return std::min<Duration>((request.deadline() - loop_.now()) * 3 / 4, kOthersTimeout);
 }
 
 void PublicApi::refuse(MessageEvent<Message>& request, Error error) {
   ++errors_;
   loop_.log().info(kComponent, "request refused", {{"code", ErrorCode_Name(error.code())}, {"reason", error.text()}},
                    request.correlation_id());
-  request.answer(make_refusal<Message>(request.correlation_id(), std::move(error)));
+  send_answer(request, make_refusal<Message>(request.correlation_id(), std::move(error)));
 }
 
 void PublicApi::refuse_connection(MessageEvent<Message>& request) {

@@ -18,6 +18,7 @@
 
 #include "common/message.h"
 #include "manager/configuration.h"
+#include "manager/request_history.h"
 #include "protocol/public_api.pb.h"
 
 namespace snowfox::node {
@@ -33,13 +34,19 @@ class NodeRequests {
   /// One, or all if `id` is empty. Throws RemoteError if there is no such service, as the three below.
   virtual std::vector<public_api::Service> services(const std::string& id) const = 0;
   /// `version` must be the configured one, or empty. Settled when it runs, or does not.
-  virtual Promise<void> start_service(const std::string& id, const std::string& version) = 0;
-  virtual Promise<void> stop_service(const std::string& id) = 0;
-  virtual Promise<void> restart_service(const std::string& id) = 0;
+  /// `origin` is the request because of which, here and below.
+  virtual Promise<void> start_service(const std::string& id, const std::string& version,
+                                      const CorrelationId& origin) = 0;
+  virtual Promise<void> stop_service(const std::string& id, const CorrelationId& origin) = 0;
+  virtual Promise<void> restart_service(const std::string& id, const CorrelationId& origin) = 0;
   /// What `id` waits for; without one, what all do.
   virtual public_api::ExplainResponse explain(const CorrelationId& id) = 0;
+  /// What all processes know of the request `about`, in no particular order; asked under `id`, within `timeout`.
+  virtual Promise<public_api::Trace> trace(const CorrelationId& about, const CorrelationId& id, Duration timeout) = 0;
   /// Reads the configuration again; the Error if it is refused.
   virtual std::optional<Error> reload(const CorrelationId& id) = 0;
+  /// Ends the node. Settled when that has begun.
+  virtual Promise<void> shut_down(const CorrelationId& id) = 0;
 };
 
 /// The clients of a node: who they are, what they ask, what they are answered.
@@ -47,8 +54,8 @@ class PublicApi {
  public:
   using Message = public_api::Message;
 
-  /// All must outlive it.
-  PublicApi(LoopManager& loop, NodeRequests& node);
+  /// All must outlive it. Clients are numbered from `first_client` on.
+  PublicApi(LoopManager& loop, NodeRequests& node, std::uint64_t first_client = 1);
   ~PublicApi();
 
   /// From now on; clients that are connected stay. `configuration` must outlive the API, or the next call.
@@ -89,7 +96,12 @@ class PublicApi {
   void dispatch(MessageEvent<Message>& request, Client& client);
   void introduce(MessageEvent<Message>& request, Client& client);
   void send_details(MessageEvent<Message>& request);
+  void shut_down(MessageEvent<Message>& request, const Client& client);
   void explain(MessageEvent<Message>& request);
+  void trace(MessageEvent<Message>& request);
+  void send_answer(MessageEvent<Message>& request, const Message& answer);
+  void answer_later(MessageEvent<Message>& request, Promise<Message> answer);
+  Duration time_for_others(const MessageEvent<Message>& request) const;
   void act(MessageEvent<Message>& request, Promise<void> done, const std::string& service);
   void send_services(MessageEvent<Message>& request, const std::string& service);
   void watch(MessageEvent<Message>& request, Client& client);
@@ -102,6 +114,7 @@ class PublicApi {
   LoopManager& loop_;
   NodeRequests& node_;
   const ApiConfiguration* configuration_;
+  RequestHistory history_;
   Watermarks watermarks_;
   ProtoBufProtocol<Message> served_;
   ProtoBufProtocol<Message> refused_;
@@ -109,7 +122,7 @@ class PublicApi {
   std::unordered_map<SourceId, Client> clients_;
   std::size_t served_clients_ = 0;
   std::size_t watches_ = 0;
-  std::uint64_t last_client_ = 0;
+  std::uint64_t next_client_;
   std::uint64_t accepted_ = 0;
   std::uint64_t refused_clients_ = 0;
   std::uint64_t requests_ = 0;

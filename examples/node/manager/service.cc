@@ -26,9 +26,9 @@ constexpr std::string_view kComponent = "service";
 /// A process that was killed and does not end is in the kernel's hands; killed again it is so often.
 constexpr Duration kKillAgain = std::chrono::seconds(5);
 
-/// What the wall's clock showed so long ago.
-std::string utc(Duration ago) {
-  const auto time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::microseconds>(ago);
+/// What the wall's clock, which shows `now`, showed so long ago.
+std::string utc(std::chrono::system_clock::time_point now, Duration ago) {
+  const auto time = now - std::chrono::duration_cast<std::chrono::microseconds>(ago);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
@@ -42,6 +42,10 @@ std::string to_text(const manager_spawner::Exit& exit) {
   if (exit.has_signal()) how.signal = exit.signal();
   how.core_dumped = exit.core_dumped();
   return how.code || how.signal ? how.str() : "ended, nobody knows how";
+}
+
+bool is_same(const manager_spawner::Process& one, const manager_spawner::Process& other) {
+  return one.pid() == other.pid() && one.start_ticks() == other.start_ticks();
 }
 
 Backoff backoff_of(const ServiceConfiguration& configuration) {
@@ -64,11 +68,15 @@ Service::~Service() = default;
 
 // --- what is wanted ---
 
-Promise<void> Service::start() {
+Promise<void> Service::start(const CorrelationId& origin) {
   wanted_ = true;
   start_anew_ = false;
+  if (state_ == public_api::Service::Running) {
+    loop_.log().debug(kComponent, "runs already", {{"service", id()}, {"pid", process_.pid()}}, origin);
+    return resolved(loop_);
+  }
+  begin_anew_for(origin);
   switch (state_) {
-    case public_api::Service::Running: return resolved(loop_);
     case public_api::Service::Stopping: start_anew_ = true; break;
     case public_api::Service::Starting: break;
     default: backoff_.reset(); launch();
@@ -77,9 +85,10 @@ Promise<void> Service::start() {
   return wait_for(Until::Up);
 }
 
-Promise<void> Service::stop() { return stop_within(configuration_.stop_timeout); }
+Promise<void> Service::stop(const CorrelationId& origin) { return stop_within(configuration_.stop_timeout, origin); }
 
-Promise<void> Service::stop_within(Duration patience) {
+Promise<void> Service::stop_within(Duration patience, const CorrelationId& origin) {
+  begin_anew_for(origin);
   wanted_ = false;
   start_anew_ = false;
   patience_ = std::min<Duration>(patience, configuration_.stop_timeout);
@@ -93,17 +102,18 @@ Promise<void> Service::stop_within(Duration patience) {
   return resolved(loop_);
 }
 
-Promise<void> Service::restart() {
+Promise<void> Service::restart(const CorrelationId& origin) {
   wanted_ = true;
   backoff_.reset();
   patience_ = configuration_.stop_timeout;
-  if (!has_process()) return start();
+  if (!has_process()) return start(origin);
+  begin_anew_for(origin);
   start_anew_ = true;
   begin_to_stop();
   return wait_for(Until::Up);
 }
 
-void Service::configure(ServiceConfiguration configuration) noexcept {
+void Service::configure(ServiceConfiguration configuration, const CorrelationId& origin) noexcept {
   const bool changed = configuration.fingerprint != configuration_.fingerprint;
   const bool other_output = !(configuration.output == configuration_.output);
   std::swap(configuration_, configuration);
@@ -113,14 +123,25 @@ void Service::configure(ServiceConfiguration configuration) noexcept {
   log_if_possible([&] {
     if (output_ && other_output) output_->configure(configuration_.output);
     if (!changed) return;
-    loop_.log().info(kComponent, "definition changed", {{"service", id()}});
+    loop_.log().info(kComponent, "definition changed", {{"service", id()}}, origin);
     if (!wanted_) return on_changed_(*this);
-    if (has_process() || state_ == public_api::Service::Starting) return restart().detach();
-    start().otherwise([](const std::exception_ptr&) {}).detach();
+    if (has_process() || state_ == public_api::Service::Starting) return restart(origin).detach();
+    start(origin).otherwise([](const std::exception_ptr&) {}).detach();
   });
 }
 
 // --- what happens ---
+
+void Service::begin_anew_for(const CorrelationId& origin) {
+  if (!origin_.empty() && origin_ != origin &&
+      (state_ == public_api::Service::Starting || state_ == public_api::Service::Stopping)) {
+    // Whoever follows either finds the other.
+    loop_.log().debug(kComponent, "goes on for another request", {{"service", id()}, {"request", origin.text()}},
+                      origin_);
+    loop_.log().debug(kComponent, "joins another request", {{"service", id()}, {"request", origin_.text()}}, origin);
+  }
+  origin_ = origin;
+}
 
 void Service::enter(State state, std::string reason) {
   if (state_ != state) since_ = loop_.now();
@@ -142,6 +163,7 @@ manager_spawner::StartProcess Service::request() const {
   if (user.group) request.set_group(*user.group);
   for (const gid_t group : user.groups) request.add_groups(group);
   request.set_output(output_ != nullptr);
+  request.set_no_new_privileges(configuration_.no_new_privileges);
   request.set_stop_signal(configuration_.stop_signal);
   request.set_leave(configuration_.on_shutdown == OnShutdown::Leave);
   return request;
@@ -159,7 +181,7 @@ void Service::launch() {
   } catch (const std::exception& error) {
     return launch_failed(error.what());
   }
-  spawner_.start_process(request())
+  spawner_.start_process(request(), origin_)
       .then([this, attempt](const Process& process) {
         if (attempt == attempt_) launched(process);
       })
@@ -167,7 +189,11 @@ void Service::launch() {
         // That the spawner has died meanwhile says nothing: it may have started the process before.
         if (attempt != attempt_ || !spawner_.is_open()) return;
         const Error known = to_error(error);
-        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING) return spawner_.doubt();
+        if (known.code() == TIMED_OUT || known.code() == ALREADY_RUNNING || known.code() == WRONG_PAYLOAD) {
+          loop_.log().debug(kComponent, "may have been started or not: asking what runs",
+                            {{"service", id()}, {"reason", known.text()}}, origin_);
+          return spawner_.doubt();
+        }
         launch_failed(known.text());
       })
       .detach();
@@ -177,14 +203,14 @@ void Service::launched(const Process& process) {
   process_ = process;
   running_since_ = loop_.now();
   killed_ = false;
-  loop_.log().info(kComponent, "running", {{"service", id()}, {"pid", process.pid()}});
+  loop_.log().info(kComponent, "running", {{"service", id()}, {"pid", process.pid()}}, origin_);
   if (!wanted_ || start_anew_) return begin_to_stop();
   enter(public_api::Service::Running);
   settle(Until::Up);
 }
 
 void Service::launch_failed(const std::string& reason) {
-  loop_.log().error(kComponent, "cannot be started", {{"service", id()}, {"reason", reason}});
+  loop_.log().error(kComponent, "cannot be started", {{"service", id()}, {"reason", reason}}, origin_);
   last_exit_ = reason;
   settle(Until::Up, std::make_exception_ptr(std::runtime_error("service " + id() + ": " + reason)));
   if (!wanted_) {
@@ -213,12 +239,13 @@ void Service::send_signal(int signal) {
   request.set_service(id());
   request.set_pid(process_.pid());
   request.set_signal(signal);
-  spawner_.stop_process(std::move(request))
-      .otherwise([this, signal](const std::exception_ptr& error) {
+  spawner_.stop_process(std::move(request), origin_)
+      .otherwise([this, signal, origin = origin_](const std::exception_ptr& error) {
         // If it has ended, that is being told; if the spawner is gone, take_up() begins again.
         if (!spawner_.is_open() || to_error(error).code() == NOT_RUNNING) return;
         loop_.log().error(kComponent, "cannot be sent a signal",
-                          {{"service", id()}, {"signal", signal_name(signal)}, {"reason", snowfox::describe(error)}});
+                          {{"service", id()}, {"signal", signal_name(signal)}, {"reason", snowfox::describe(error)}},
+                          origin);
       })
       .detach();
 }
@@ -228,7 +255,8 @@ void Service::kill() {
     enter(public_api::Service::Stopping, "it was killed and does not end");
     settle(Until::Down, std::make_exception_ptr(std::runtime_error("service " + id() + " does not end")));
   } else {
-    loop_.log().warning(kComponent, "killed: it did not end in time", {{"service", id()}, {"pid", process_.pid()}});
+    loop_.log().warning(kComponent, "killed: it did not end in time", {{"service", id()}, {"pid", process_.pid()}},
+                        origin_);
   }
   send_signal(SIGKILL);
   loop_.arm(alarm_, kKillAgain);
@@ -242,22 +270,26 @@ void Service::time_is_up() {
   if (state_ == public_api::Service::Stopping && has_process()) return kill();
   if (state_ == public_api::Service::Waiting && wanted_) {
     ++restarts_;
+    origin_ = {};
     launch();
   }
 }
 
 void Service::exited(const Process& process) {
+  if (is_same(process, ended_)) return;  // told again, as it had not been acknowledged
   if (state_ == public_api::Service::Starting && !has_process()) {
     // It was started and has ended before the answer came, or in its place.
     process_ = process;
     running_since_ = loop_.now();
   }
-  if (process.pid() != process_.pid() || process.start_ticks() != process_.start_ticks()) return;
+  if (!is_same(process, process_)) return;
   ++attempt_;
+  ended_.set_pid(process.pid());
+  ended_.set_start_ticks(process.start_ticks());
   last_exit_ = to_text(process.exit());
   const bool orderly = state_ == public_api::Service::Stopping;
   loop_.log().write(orderly || process.exit().code() == 0 ? LogLevel::Info : LogLevel::Warning, kComponent, "ended",
-                    {{"service", id()}, {"pid", process.pid()}, {"how", last_exit_}});
+                    {{"service", id()}, {"pid", process.pid()}, {"how", last_exit_}}, origin_);
   process_.Clear();
   alarm_.disarm();
   gone(process.exit().has_code() && process.exit().code() == 0);
@@ -288,10 +320,11 @@ void Service::failed(const std::string& reason) {
 void Service::start_later() {
   const Duration wait = backoff_.next(loop_.now() - running_since_);
   if (configuration_.restart_limit != 0 && backoff_.failures() > configuration_.restart_limit) {
-    loop_.log().error(kComponent, "given up", {{"service", id()}, {"restarts", configuration_.restart_limit}});
+    loop_.log().error(kComponent, "given up", {{"service", id()}, {"restarts", configuration_.restart_limit}}, origin_);
     return enter(public_api::Service::Failed,
                  fmt::format("given up after {} restarts in a row: {}", configuration_.restart_limit, last_exit_));
   }
+  loop_.log().debug(kComponent, "will be started again", {{"service", id()}, {"in", node::to_text(wait)}}, origin_);
   loop_.arm(alarm_, wait);
   enter(public_api::Service::Waiting, fmt::format("{}; starts again in {}", last_exit_, node::to_text(wait)));
 }
@@ -301,10 +334,17 @@ void Service::start_later() {
 void Service::take_up(const Process* process) {
   ++attempt_;  // nothing is under way any more
   if (process != nullptr && process->has_exit()) {
-    const bool news = has_process()
-                          ? process->pid() == process_.pid() && process->start_ticks() == process_.start_ticks()
-                          : state_ == public_api::Service::Starting;
-    if (news) return;   // exited() follows, for the same
+    const bool news = has_process() ? is_same(*process, process_)
+                                    : state_ == public_api::Service::Starting && !is_same(*process, ended_);
+    if (news) return;  // exited() follows, for the same
+    if (!has_process() && state_ == public_api::Service::Waiting && !is_same(*process, ended_)) {
+      // A former manager had it started, and died before it could say so; exited() follows.
+      ++restarts_;
+      process_ = *process;
+      process_.clear_exit();
+      running_since_ = loop_.now();
+      return;
+    }
     process = nullptr;  // a former manager has dealt with it, and died before it could acknowledge it
   }
   if (process == nullptr) {
@@ -319,13 +359,13 @@ void Service::take_up(const Process* process) {
     lost.mutable_exit();
     return exited(lost);
   }
-  if (!has_process() || process_.pid() != process->pid() || process_.start_ticks() != process->start_ticks()) {
+  if (!has_process() || !is_same(process_, *process)) {
     // Who was to start it again has done so, and died before it could say so.
     if (state_ == public_api::Service::Waiting) ++restarts_;
     process_ = *process;
     running_since_ = loop_.now();
     if (!process->vanished()) {
-      loop_.log().info(kComponent, "taken up", {{"service", id()}, {"pid", process->pid()}});
+      loop_.log().info(kComponent, "taken up", {{"service", id()}, {"pid", process->pid()}}, origin_);
     }
   }
   if (process->vanished()) {
@@ -339,7 +379,7 @@ void Service::take_up(const Process* process) {
       output_ = std::make_unique<ServiceOutput>(loop_, id(), pipe_, configuration_.output);
     }
   } catch (const std::exception& error) {
-    loop_.log().error(kComponent, "its output cannot be read", {{"service", id()}, {"reason", error.what()}});
+    loop_.log().error(kComponent, "its output cannot be read", {{"service", id()}, {"reason", error.what()}}, origin_);
   }
   if (process->fingerprint() != configuration_.fingerprint && wanted_) start_anew_ = true;
   if (!wanted_ || start_anew_) {
@@ -405,7 +445,7 @@ public_api::Service Service::describe() const {
   *service.mutable_status() = status();
   service.set_wanted(wanted_);
   service.set_pid(state_ == public_api::Service::Unknown ? 0 : process_.pid());
-  service.set_since(utc(loop_.now() - since_));
+  service.set_since(utc(loop_.poller().wall_now(), loop_.now() - since_));
   service.set_restarts(restarts_);
   service.set_last_exit(last_exit_);
   return service;
@@ -424,10 +464,13 @@ void Service::save(manager_state::Service& state) const {
   state.set_failures(backoff_.failures());
   state.set_last_exit(last_exit_);
   *state.mutable_process() = process_;
+  state.set_origin(origin_.str());
+  *state.mutable_ended() = ended_;
 }
 
-void Service::restore(const manager_state::Service* state) {
+void Service::restore(const manager_state::Service* state, const CorrelationId& origin) {
   if (state == nullptr) {
+    origin_ = origin;
     wanted_ = configuration_.autostart;
     if (wanted_) state_ = public_api::Service::Starting;  // take_up() goes on
     return;
@@ -440,7 +483,9 @@ void Service::restore(const manager_state::Service* state) {
   backoff_.resume(state->failures());
   last_exit_ = state->last_exit();
   process_ = state->process();
+  ended_ = state->ended();
   running_since_ = at(state->running_since_ns());
+  origin_ = CorrelationId::parse(state->origin()).value_or(CorrelationId());
 }
 
 }  // namespace snowfox::node

@@ -52,16 +52,20 @@ class Service {
   std::uint64_t restarts() const noexcept { return restarts_; }
   public_api::Service describe() const;
 
+  // `origin` is the request because of which something is done; empty if there is none. All that is logged of it and
+  // all that the spawner is asked for has this id, from then on until the process that it concerns has ended; what the
+  // restart policy does after that is nobody's request.
+
   /// As from now on configured: a process that is another's is exchanged for one that is this one's.
-  void configure(ServiceConfiguration configuration) noexcept;
+  void configure(ServiceConfiguration configuration, const CorrelationId& origin) noexcept;
   /// To run; settled when it does, rejected if it cannot be started or is stopped meanwhile.
-  Promise<void> start();
+  Promise<void> start(const CorrelationId& origin);
   /// Not to run; settled when it does not.
-  Promise<void> stop();
+  Promise<void> stop(const CorrelationId& origin);
   /// stop(), then start(), whatever the restart policy says.
-  Promise<void> restart();
+  Promise<void> restart(const CorrelationId& origin);
   /// As stop(), but if it is not gone within `patience` it is killed, however long it may have otherwise.
-  Promise<void> stop_within(Duration patience);
+  Promise<void> stop_within(Duration patience, const CorrelationId& origin);
 
   /// What there is of it, as the spawner says: null if there is nothing.
   void take_up(const Process* process);
@@ -77,8 +81,9 @@ class Service {
 
   /// What another manager is to know of it.
   void save(manager_state::Service& state) const;
-  /// Goes on as another manager has left it; without a `state` as it is to begin. Before anything else.
-  void restore(const manager_state::Service* state);
+  /// Goes on as another manager has left it; without a `state` as it is to begin, because of `origin`. Before anything
+  /// else.
+  void restore(const manager_state::Service* state, const CorrelationId& origin);
 
  private:
   enum class Until : std::uint8_t { Up, Down };
@@ -92,6 +97,7 @@ class Service {
     Service& service;
   };
 
+  void begin_anew_for(const CorrelationId& origin);
   void enter(State state, std::string reason = {});
   void launch();
   void launched(const Process& process);
@@ -118,10 +124,12 @@ class Service {
   State state_ = public_api::Service::Stopped;
   std::string reason_;  // of the state, if there is more to say
   TimePoint since_{};
+  CorrelationId origin_;  // the request because of which it is in that state
   bool wanted_ = false;
   bool start_anew_ = false;  // once it has stopped
   bool killed_ = false;      // it had its time to stop
   Process process_;          // the pid is 0: it has none
+  Process ended_;            // the one before: its pid and its start; its end may be told again
   TimePoint running_since_{};
   std::uint64_t restarts_ = 0;
   std::string last_exit_;

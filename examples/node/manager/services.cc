@@ -15,6 +15,7 @@
 #include <snowfox/promises/task.h>
 
 #include "common/message.h"
+#include "common/service_id.h"
 #include "common/state_file.h"
 #include "common/status.h"
 
@@ -77,14 +78,14 @@ std::shared_ptr<Services::Plan> Services::prepare(const std::vector<ServiceConfi
   return plan;
 }
 
-void Services::apply(Plan& plan) noexcept {
-  for (const std::string& id : plan.removed) remove(id);
+void Services::apply(Plan& plan, const CorrelationId& origin) noexcept {
+  for (const std::string& id : plan.removed) remove(id, origin);
   for (auto& [id, configuration] : plan.configured) {
     const bool again = !services_.contains(id);
     if (again) services_.insert(leaving_.extract(id));
     Service& service = *services_.find(id)->second;
-    service.configure(std::move(configuration));
-    if (again && service.configuration().autostart) log_if_possible([&] { drop(service.start()); });
+    service.configure(std::move(configuration), origin);
+    if (again && service.configuration().autostart) log_if_possible([&] { drop(service.start(origin)); });
   }
   while (!plan.added.empty()) {
     const auto entry = services_.insert(plan.added.extract(plan.added.begin())).position;
@@ -93,20 +94,20 @@ void Services::apply(Plan& plan) noexcept {
       const auto& states = former_.services();
       const auto state =
           std::find_if(states.begin(), states.end(), [&](const auto& one) { return one.id() == service.id(); });
-      service.restore(state == states.end() ? nullptr : &*state);
+      service.restore(state == states.end() ? nullptr : &*state, origin);
       if (taken_up_) service.take_up(nullptr);
       changed(service);
     });
   }
 }
 
-void Services::remove(const std::string& id) {
+void Services::remove(const std::string& id, const CorrelationId& origin) {
   auto entry = services_.extract(id);
   if (!entry) return;
   Service& service = *leaving_.insert(std::move(entry)).position->second;
   log_if_possible([&] {
-    loop_.log().info(kComponent, "not configured any more", {{"service", id}});
-    drop(service.stop());
+    loop_.log().info(kComponent, "not configured any more", {{"service", id}}, origin);
+    drop(service.stop(origin));
     on_changed_(service.describe(), true);
     changed(service);  // also if there was nothing to stop, so that it goes
   });
@@ -126,7 +127,10 @@ void Services::forget_removed() {
 Promise<void> Services::take_up() {
   return spawner_.list(kAnswerTimeout).then([this](const manager_spawner::ProcessListResponse& there) {
     std::map<std::string_view, const manager_spawner::Process*> processes;
-    for (const auto& process : there.processes()) processes.emplace(process.service(), &process);
+    for (const auto& process : there.processes()) {
+      // What is no service's is left alone: nothing may be made of such an id, a pipe's path for instance.
+      if (is_service_id(process.service()) && process.pid() > 0) processes.emplace(process.service(), &process);
+    }
     for (const auto& [id, process] : processes) {
       if (services_.contains(std::string(id)) || leaving_.contains(std::string(id)) || process->has_exit()) continue;
       ServiceConfiguration unknown;
@@ -178,18 +182,18 @@ Service& Services::find(const std::string& id) const {
   throw RemoteError(make_error(NO_SUCH_SERVICE, fmt::format("no service '{}' is configured", id)));
 }
 
-Promise<void> Services::start(const std::string& id, const std::string& version) {
+Promise<void> Services::start(const std::string& id, const std::string& version, const CorrelationId& origin) {
   Service& service = find(id);
   const std::string& configured = service.configuration().version;
   if (!version.empty() && version != configured) {
     throw RemoteError(make_error(
         FAILED, fmt::format("service {} is configured with the version '{}', not '{}'", id, configured, version)));
   }
-  return service.start();
+  return service.start(origin);
 }
 
-Promise<void> Services::stop(const std::string& id) { return find(id).stop(); }
-Promise<void> Services::restart(const std::string& id) { return find(id).restart(); }
+Promise<void> Services::stop(const std::string& id, const CorrelationId& origin) { return find(id).stop(origin); }
+Promise<void> Services::restart(const std::string& id, const CorrelationId& origin) { return find(id).restart(origin); }
 
 std::vector<public_api::Service> Services::list(const std::string& id) const {
   if (!id.empty()) return {find(id).describe()};
@@ -229,7 +233,7 @@ void Services::describe(public_api::Services& services) const {
 
 // --- the end ---
 
-Promise<void> Services::shut_down(Duration patience) {
+Promise<void> Services::shut_down(Duration patience, const CorrelationId& origin) {
   ending_ = true;
   loop_.io().remove(state_file());
   std::vector<Service*> stopping;
@@ -237,7 +241,7 @@ Promise<void> Services::shut_down(Duration patience) {
     for (const auto& [id, service] : *all) {
       if (service->configuration().on_shutdown == OnShutdown::Leave) continue;
       stopping.push_back(service.get());
-      drop(service->stop_within(patience * kStopShare / 100));
+      drop(service->stop_within(patience * kStopShare / 100, origin));
     }
   }
   // None is destroyed from now on, see save().

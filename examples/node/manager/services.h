@@ -34,8 +34,9 @@ class Services {
   class Plan;
   std::shared_ptr<Plan> prepare(const std::vector<ServiceConfiguration>& wanted);
   /// Services that are new are started if they are to start by themselves, those that are not configured any more are
-  /// stopped and then forgotten; one whose process is to be as before keeps it.
-  void apply(Plan& plan) noexcept;
+  /// stopped and then forgotten; one whose process is to be as before keeps it. `origin` is the request because of
+  /// which, here and below; it may be empty.
+  void apply(Plan& plan, const CorrelationId& origin) noexcept;
 
   /// Asks the spawner what there is, and goes on from there.
   Promise<void> take_up();
@@ -46,15 +47,15 @@ class Services {
   void look();
   void exited(const manager_spawner::Process& process);
 
-  Promise<void> start(const std::string& id, const std::string& version);
-  Promise<void> stop(const std::string& id);
-  Promise<void> restart(const std::string& id);
+  Promise<void> start(const std::string& id, const std::string& version, const CorrelationId& origin);
+  Promise<void> stop(const std::string& id, const CorrelationId& origin);
+  Promise<void> restart(const std::string& id, const CorrelationId& origin);
   /// One, or all if `id` is empty. Throws RemoteError (NO_SUCH_SERVICE), as the three above.
   std::vector<public_api::Service> list(const std::string& id) const;
 
   /// The node ends in order: stops all that are not to be left, within `patience`; settled when they have ended and
   /// what they wrote has been read, or the time is over. Nothing is written down for a next manager any more.
-  Promise<void> shut_down(Duration patience);
+  Promise<void> shut_down(Duration patience, const CorrelationId& origin);
 
   Status status() const;
   void describe(public_api::Services& services) const;
@@ -69,7 +70,7 @@ class Services {
   Service& find(const std::string& id) const;
   std::unique_ptr<Service> make(ServiceConfiguration configuration);
   void changed(Service& service);
-  void remove(const std::string& id);
+  void remove(const std::string& id, const CorrelationId& origin);
   void forget_removed();
   void load();
   void save() noexcept;

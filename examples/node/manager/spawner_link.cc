@@ -20,6 +20,13 @@ constexpr Duration kAnswerTimeout = std::chrono::seconds(10);
 constexpr Duration kFirstWait = std::chrono::milliseconds(50);
 constexpr Duration kLongestWait = std::chrono::seconds(1);
 
+/// Throws RemoteError if `answer` is another question's.
+void expect(const manager_spawner::Message& answer, manager_spawner::Message::PayloadCase payload) {
+  if (answer.payload_case() == payload) return;
+  throw RemoteError(
+      make_error(WRONG_PAYLOAD, "it answers by " + payload_name(answer, static_cast<int>(answer.payload_case()))));
+}
+
 }  // namespace
 
 SpawnerLink::SpawnerLink(LoopManager& loop, Handlers handlers)
@@ -43,25 +50,43 @@ void SpawnerLink::asked(MessageEvent<Message>& request) {
   request.answer(make_ack<Message>(id));
 }
 
-Promise<manager_spawner::Process> SpawnerLink::start_process(manager_spawner::StartProcess request) {
+Promise<manager_spawner::Process> SpawnerLink::start_process(manager_spawner::StartProcess request,
+                                                             const CorrelationId& origin) {
   auto message = make_message<Message>(Message::kStartProcess, {});
+  const std::string service = request.service();
   *message.mutable_start_process() = std::move(request);
-  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message& answer) {
-    return answer.start_process_response().process();
+  return link_.ask_because_of(origin, std::move(message), kAnswerTimeout).then([service](const Message& answer) {
+    expect(answer, Message::kStartProcessResponse);
+    const manager_spawner::Process& process = answer.start_process_response().process();
+    if (process.pid() > 0 && process.service() == service) return process;
+    throw RemoteError(make_error(WRONG_PAYLOAD, "it has started no process, or another"));
   });
 }
 
-Promise<void> SpawnerLink::stop_process(manager_spawner::StopProcess request) {
+Promise<void> SpawnerLink::stop_process(manager_spawner::StopProcess request, const CorrelationId& origin) {
   if (!link_.is_open()) return rejected<void>(loop_, std::make_error_code(std::errc::not_connected));
   auto message = make_message<Message>(Message::kStopProcess, {});
   *message.mutable_stop_process() = std::move(request);
-  return link_.ask(std::move(message), {.deadline = kAnswerTimeout}).then([](const Message&) {});
+  return link_.ask_because_of(origin, std::move(message), kAnswerTimeout).then([](const Message& answer) {
+    expect(answer, Message::kAck);
+  });
+}
+
+Promise<TraceResponse> SpawnerLink::trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout) {
+  if (!link_.is_open()) return rejected<TraceResponse>(loop_, std::make_error_code(std::errc::not_connected));
+  auto message = make_message<Message>(Message::kTraceRequest, {});
+  message.mutable_trace_request()->set_id(about.str());
+  return link_.ask_because_of(origin, std::move(message), timeout).then([](Message&& answer) {
+    expect(answer, Message::kTraceResponse);
+    return std::move(*answer.mutable_trace_response());
+  });
 }
 
 Promise<manager_spawner::ProcessListResponse> SpawnerLink::list(Duration timeout) {
   auto message = make_message<Message>(Message::kProcessListRequest, {});
   message.mutable_process_list_request();
   return link_.ask(std::move(message), {.deadline = timeout}).then([](const Message& answer) {
+    expect(answer, Message::kProcessListResponse);
     return answer.process_list_response();
   });
 }
@@ -105,7 +130,10 @@ Promise<void> SpawnerLink::look(const CorrelationId& id, Duration timeout) {
   request.mutable_spawner_info_request();
   const TimePoint asked = loop_.now();
   return link_.ask(std::move(request), {.deadline = timeout, .id = id})
-      .then([this, asked](const Message& answer) { remember(answer.spawner_info_response(), loop_.now() - asked); })
+      .then([this, asked](const Message& answer) {
+        expect(answer, Message::kSpawnerInfoResponse);
+        remember(answer.spawner_info_response(), loop_.now() - asked);
+      })
       .otherwise([this](const std::exception_ptr& error) {
         late_ = true;
         std::rethrow_exception(error);

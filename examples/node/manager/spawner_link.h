@@ -35,10 +35,14 @@ class SpawnerLink {
   Promise<void> connect(const RunDirectory& directory, Duration timeout);
   DrainId drain_id() const noexcept { return link_.drain_id(); }
   bool is_open() const noexcept { return link_.is_open(); }
-  /// Rejected with what the spawner says, or if it is gone or says nothing in time.
-  Promise<manager_spawner::Process> start_process(manager_spawner::StartProcess request);
-  Promise<void> stop_process(manager_spawner::StopProcess request);
+  /// Rejected with what the spawner says, or if it is gone, says nothing in time, or answers something else
+  /// (WRONG_PAYLOAD).
+  /// `origin` is the request because of which it is asked, if there is one.
+  Promise<manager_spawner::Process> start_process(manager_spawner::StartProcess request, const CorrelationId& origin);
+  Promise<void> stop_process(manager_spawner::StopProcess request, const CorrelationId& origin);
   Promise<manager_spawner::ProcessListResponse> list(Duration timeout);
+  /// What it knows of the request `about`.
+  Promise<TraceResponse> trace(const CorrelationId& about, const CorrelationId& origin, Duration timeout);
   /// Whoever asked it cannot tell what came of that.
   void doubt() { handlers_.on_doubt(); }
   /// Asks how the spawner is and remembers that. Rejected if it does not answer.

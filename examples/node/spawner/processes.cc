@@ -14,6 +14,8 @@
 
 #include <fmt/format.h>
 
+#include <snowfox/core/signal_name.h>
+
 #include "common/message.h"
 #include "common/service_id.h"
 
@@ -32,13 +34,19 @@ manager_spawner::Exit to_message(const ProcessExit& exit) {
   return message;
 }
 
+CorrelationId origin_of(const manager_spawner::Process& process) {
+  return CorrelationId::parse(process.origin()).value_or(CorrelationId());
+}
+
 [[noreturn]] void refuse(ErrorCode code, std::string text) { throw RemoteError(make_error(code, std::move(text))); }
 
 }  // namespace
 
-Processes::Processes(LoopManager& loop, const RunDirectory& directory, OnExit on_exit)
+Processes::Processes(LoopManager& loop, const RunDirectory& directory, std::optional<rlim_t> descriptor_limit,
+                     OnExit on_exit)
     : loop_(loop),
       directory_(directory),
+      descriptor_limit_(descriptor_limit),
       on_exit_(std::move(on_exit)),
       records_(loop.io(), loop.log(), directory.spawner_state()) {
   for (const Process& process : records_.read()) take_up(process);
@@ -53,10 +61,12 @@ void Processes::take_up(const Process& process) {
   try {
     entry.adopted = std::make_unique<AdoptedProcessSource>(
         loop_, ProcessIdentity{process.pid(), process.start_ticks()},
-        [this, service = process.service()](const ProcessExit& exit) { ended(service, exit); });
-    loop_.log().info(kComponent, "process taken up", {{"service", process.service()}, {"pid", process.pid()}});
+        [this, service = process.service()](const ProcessExit& exit) { ended(service, exit); }, /*end_group=*/true);
+    loop_.log().info(kComponent, "process taken up", {{"service", process.service()}, {"pid", process.pid()}},
+                     origin_of(process));
   } catch (const std::system_error& error) {
     if (error.code().value() != ESRCH) throw;
+    kill_left_group(loop_.io(), {process.pid(), process.start_ticks()});
     entry.vanished = true;
     loop_.arm(judgement_, kWaitForDaemon);
   }
@@ -89,7 +99,8 @@ Descriptor Processes::open_output(const std::string& service, uid_t manager) con
   return pipe;
 }
 
-Processes::Process Processes::start(const manager_spawner::StartProcess& request, uid_t manager) {
+Processes::Process Processes::start(const manager_spawner::StartProcess& request, uid_t manager,
+                                    const CorrelationId& origin) {
   const std::string& service = request.service();
   if (!is_service_id(service)) refuse(FAILED, "no id of a service");
   const auto found = entries_.find(service);
@@ -110,8 +121,10 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
   if (request.has_group()) options.group = request.group();
   // Others than root have no groups to give.
   if (::geteuid() == 0) options.groups.emplace(request.groups().begin(), request.groups().end());
+  options.no_new_privileges = request.no_new_privileges();
   options.output = entry.output ? ProcessStream::descriptor(entry.output.get()) : ProcessStream::null();
   options.error = ProcessStream::same_as_output();
+  options.descriptor_limit = descriptor_limit_;
   options.process_group = ProcessGroup::NewSession;
   options.leave_running = true;
   options.end_group = true;
@@ -122,6 +135,7 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
   process.set_stop_signal(request.stop_signal());
   process.set_output(request.output());
   process.set_leave(request.leave());
+  process.set_origin(origin.str());
   options.before_execution = [&](pid_t pid) {
     process.set_pid(pid);
     if (const auto identity = identify_process(loop_.io(), pid)) process.set_start_ticks(identity->start_ticks);
@@ -134,7 +148,7 @@ Processes::Process Processes::start(const manager_spawner::StartProcess& request
     if (process.pid() != 0) records_.remove(service);
     throw;
   }
-  loop_.log().info(kComponent, "process started", {{"service", service}, {"pid", process.pid()}});
+  loop_.log().info(kComponent, "process started", {{"service", service}, {"pid", process.pid()}}, origin);
   return entries_.insert_or_assign(service, std::move(entry)).first->second.process;
 }
 
@@ -144,7 +158,7 @@ Processes::Entry* Processes::running(const std::string& service, pid_t pid) {
   return &found->second;
 }
 
-void Processes::signal(const manager_spawner::StopProcess& request) {
+void Processes::signal(const manager_spawner::StopProcess& request, const CorrelationId& origin) {
   Entry* entry = running(request.service(), request.pid());
   bool sent = false;
   if (entry != nullptr && entry->child) sent = entry->child->signal_group(request.signal());
@@ -152,6 +166,10 @@ void Processes::signal(const manager_spawner::StopProcess& request) {
   if (!sent) {
     refuse(NOT_RUNNING, fmt::format("process {} of service {} has ended", request.pid(), request.service()));
   }
+  log_if_possible([&] { entry->process.set_origin(origin.str()); });
+  loop_.log().debug(kComponent, "process signalled",
+                    {{"service", request.service()}, {"pid", request.pid()}, {"signal", signal_name(request.signal())}},
+                    origin);
 }
 
 void Processes::ended(const std::string& service, const ProcessExit& exit) {
@@ -160,12 +178,13 @@ void Processes::ended(const std::string& service, const ProcessExit& exit) {
   *entry->process.mutable_exit() = to_message(exit);
   entry->vanished = false;
   const Process process = entry->process;
-  loop_.log().info(kComponent, "process ended", {{"service", service}, {"pid", exit.pid}, {"how", exit.str()}});
+  loop_.log().info(kComponent, "process ended", {{"service", service}, {"pid", exit.pid}, {"how", exit.str()}},
+                   origin_of(process));
   try {
     records_.write(process);
   } catch (const std::system_error& error) {
     loop_.log().error(kComponent, "how a process ended is not written down",
-                      {{"service", service}, {"reason", error.what()}});
+                      {{"service", service}, {"reason", error.what()}}, origin_of(process));
   }
   on_exit_(process);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <snowfox/core/io.h>
@@ -34,17 +36,19 @@ class Processes {
 
   static constexpr std::size_t kMost = 10'000;
 
-  /// Takes up what a former spawner has started in `directory`. `loop` must outlive it.
-  Processes(LoopManager& loop, const RunDirectory& directory, OnExit on_exit);
+  /// Takes up what a former spawner has started in `directory`. Those that are started may have `descriptor_limit`
+  /// descriptors, if not as many as the spawner. `loop` must outlive it.
+  Processes(LoopManager& loop, const RunDirectory& directory, std::optional<rlim_t> descriptor_limit, OnExit on_exit);
   ~Processes();
   Processes(const Processes&) = delete;
   Processes& operator=(const Processes&) = delete;
 
   /// Starts one for a service that has none. `manager` is whose the pipe for its output must be. Throws RemoteError if
-  /// the request makes no sense, std::system_error if the process cannot be started.
-  Process start(const manager_spawner::StartProcess& request, uid_t manager);
+  /// the request makes no sense, std::system_error if the process cannot be started. `origin` is the request of a
+  /// client's because of which, here and below: the log goes by it. It may be empty.
+  Process start(const manager_spawner::StartProcess& request, uid_t manager, const CorrelationId& origin);
   /// Throws RemoteError (NOT_RUNNING) if there is no such process any more.
-  void signal(const manager_spawner::StopProcess& request);
+  void signal(const manager_spawner::StopProcess& request, const CorrelationId& origin);
   /// The end of this process is known: it is forgotten.
   void acknowledge(const Process& process) noexcept;
   /// The process has ended like this, as its new parent says.
@@ -78,6 +82,7 @@ class Processes {
 
   LoopManager& loop_;
   RunDirectory directory_;
+  std::optional<rlim_t> descriptor_limit_;
   OnExit on_exit_;
   ProcessRecords records_;
   std::map<std::string, Entry> entries_;  // by service

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 #include <utility>
 
 #include <snowfox/promises/sleep.h>
@@ -24,11 +25,15 @@ constexpr Duration kLookAgain = std::chrono::milliseconds(5);
 /// it before they are killed; the rest is our own.
 constexpr int kProcessesShare = 80;
 
+/// The request because of which the manager asks something under `id`; empty if it asks of its own accord.
+CorrelationId because_of(const CorrelationId& id) { return is_of_a_request(id) ? origin_of(id) : CorrelationId(); }
+
 }  // namespace
 
 Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
-                 std::function<void()> on_connected)
+                 std::function<void()> on_connected, std::optional<rlim_t> descriptor_limit)
     : loop_(loop),
+      recorder_(loop, "snow-fox-spawner"),
       on_connected_(std::move(on_connected)),
       started_(loop.now()),
       daemon_(
@@ -42,7 +47,8 @@ Spawner::Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor li
           [this](std::error_code reason) {
             loop_.log().info(kComponent, "the manager has disconnected", {{"reason", reason.message()}});
           }),
-      processes_(loop, directory, [this](const manager_spawner::Process& process) { tell_exit(process); }),
+      processes_(loop, directory, descriptor_limit,
+                 [this](const manager_spawner::Process& process) { tell_exit(process); }),
       connector_(loop, directory.daemon_socket(), kConnectTimeout,
                  [this](std::error_code error, const ChannelRef& channel) { daemon_connected(error, channel); }),
       listener_(loop, {std::move(listener), directory.spawner_socket(), nullptr, /*remove_file=*/false}, {},
@@ -73,6 +79,7 @@ void Spawner::daemon_asks(MessageEvent<daemon_spawner::Message>& request) {
       for (const ChannelRef& channel : std::exchange(waiting_, {})) connected(channel);
       return;
     }
+    case daemon_spawner::PING: request.answer(make_ack<daemon_spawner::Message>(request.correlation_id())); return;
     default:
       request.answer(make_refusal<daemon_spawner::Message>(request.correlation_id(), not_a_request(request.message())));
   }
@@ -127,12 +134,12 @@ void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {
       if (end_by_ != kNever) throw RemoteError(make_error(UNAVAILABLE, "the node is ending"));
       auto answer = make_message<Message>(Message::kStartProcessResponse, id);
       *answer.mutable_start_process_response()->mutable_process() =
-          processes_.start(request.message().start_process(), manager_.credentials()->uid);
+          processes_.start(request.message().start_process(), manager_.credentials()->uid, because_of(id));
       request.answer(answer);
       return;
     }
     case manager_spawner::STOP_PROCESS:
-      processes_.signal(request.message().stop_process());
+      processes_.signal(request.message().stop_process(), because_of(id));
       request.answer(make_ack<Message>(id));
       return;
     case manager_spawner::PROCESS_LIST_REQUEST: {
@@ -145,6 +152,7 @@ void Spawner::manager_asks(MessageEvent<manager_spawner::Message>& request) {
       }
       return;
     }
+    case manager_spawner::TRACE_REQUEST: return answer_trace(request, recorder_);
     default: request.answer(make_refusal<Message>(id, not_a_request(request.message())));
   }
 }
@@ -165,12 +173,16 @@ void Spawner::tell_exit(const manager_spawner::Process& process) {
   if (!manager_.is_open()) return;  // the next one asks
   auto request = make_message<Message>(Message::kProcessExited, {});
   *request.mutable_process_exited()->mutable_process() = process;
-  manager_.ask(std::move(request), {.deadline = kExitTimeout})
-      .then([this, process](const Message&) { processes_.acknowledge(process); })
-      .otherwise([this, process](const std::exception_ptr& error) {
+  const auto origin = CorrelationId::parse(process.origin()).value_or(CorrelationId());
+  manager_.ask_because_of(origin, std::move(request), kExitTimeout)
+      .then([this, process](const Message& answer) {
+        if (!answer.has_ack()) throw std::runtime_error("it answers something else");
+        processes_.acknowledge(process);
+      })
+      .otherwise([this, process, origin](const std::exception_ptr& error) {
         if (!manager_.is_open()) return;
         loop_.log().warning(kComponent, "the manager takes no notice of an end",
-                            {{"service", process.service()}, {"reason", describe(error)}});
+                            {{"service", process.service()}, {"reason", describe(error)}}, origin);
         // Without a pause a manager that answers by an error would be asked all the time.
         sleep(loop_, kExitTimeout).then([this, process] { tell_exit(process); }).detach();
       })

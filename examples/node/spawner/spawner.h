@@ -1,8 +1,10 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include <snowfox/core/clock.h>
@@ -13,6 +15,7 @@
 
 #include "common/link.h"
 #include "common/run_directory.h"
+#include "common/trace_recorder.h"
 #include "protocol/daemon_spawner.pb.h"
 #include "protocol/manager_spawner.pb.h"
 #include "spawner/processes.h"
@@ -28,9 +31,10 @@ class Spawner {
  public:
   /// Connects to the daemon, who must be the parent process, and takes connections from `listener`, a socket that
   /// listens where the manager connects to. `on_connected` is called when the connection to the daemon stands and
-  /// nothing has been read yet; what it throws ends the spawner. `loop` must outlive the spawner.
+  /// nothing has been read yet; what it throws ends the spawner. `descriptor_limit` is that of processes, if not our
+  /// own. `loop` must outlive the spawner.
   Spawner(LoopManager& loop, const RunDirectory& directory, Descriptor listener,
-          std::function<void()> on_connected = {});
+          std::function<void()> on_connected = {}, std::optional<rlim_t> descriptor_limit = {});
 
  private:
   struct Ending final : Timer {
@@ -50,6 +54,7 @@ class Spawner {
   void tell_exit(const manager_spawner::Process& process);
 
   LoopManager& loop_;
+  TraceRecorder recorder_;
   std::function<void()> on_connected_;
   TimePoint started_;
   Link<daemon_spawner::Message> daemon_;

@@ -6,6 +6,7 @@
 
 #include <snowfox/core/address.h>
 #include <snowfox/core/io.h>
+#include <snowfox/core/log.h>
 #include <snowfox/sources/listener_source.h>
 
 namespace snowfox {
@@ -29,12 +30,18 @@ class InheritedListeners {
   /// descriptor if one is not open or no listening stream socket, or if the variables make no sense.
   static InheritedListeners from_environment();
 
+  /// Descriptors from `first` on, one for each of `names`, that a part of the same program passes by means of its own.
+  /// Throws as from_environment().
+  static InheritedListeners from_descriptors(int first, const std::vector<std::string>& names);
+
   /// What a listener goes on with: a duplicate of the descriptor that listens at `address`, or at the same port of
   /// every interface if that is what `address` asks for. Nothing if there is none. Throws std::system_error if no
   /// descriptor is left for the duplicate.
   std::optional<ListenerSource::Handover> take(const Address& address);
 
   const std::vector<Inherited>& all() const noexcept { return all_; }
+  /// Warns of those that nobody has taken: what was meant for them may wait there for ever.
+  void report_unused(Log& log) const;
 
  private:
   std::vector<Inherited> all_;

@@ -9,7 +9,8 @@
 namespace snowfox {
 
 /// Tells the service manager that started the process how it is, by the protocol of sd_notify(3): systemd's, which
-/// containers and other supervisors understand, too. Without such a manager nobody is told, and nothing fails.
+/// containers and other supervisors understand, too. Without such a manager nobody is told, and nothing fails. A
+/// program that has a loop uses a ServiceNotifier, as Process does.
 class Notifier {
  public:
   /// Tells nobody.
@@ -25,18 +26,18 @@ class Notifier {
   /// The longest silence before the manager takes the process for dead; zero if it does not watch.
   Duration watchdog() const noexcept { return watchdog_; }
 
-  // Each gives the error if the manager could not be told.
-  std::error_code ready() const noexcept { return send("READY=1", true); }
-  std::error_code reloading() const noexcept;
-  std::error_code stopping() const noexcept { return send("STOPPING=1", true); }
+  /// Sends one datagram, such as one of the states below. Never waits: of a manager that is busy the error is
+  /// std::errc::resource_unavailable_try_again.
+  std::error_code send(std::string_view state) const noexcept;
+
+  static std::string ready_state() { return "READY=1"; }
+  /// With the time, by which a manager knows which READY is the answer.
+  static std::string reloading_state();
+  static std::string stopping_state() { return "STOPPING=1"; }
   /// A line for people; control characters become blanks.
-  std::error_code status(std::string_view text) const noexcept;
-  std::error_code alive() const noexcept { return send("WATCHDOG=1", false); }
+  static std::string status_state(std::string_view text);
 
  private:
-  /// What is `important` waits up to a second for a manager that is busy.
-  std::error_code send(std::string_view state, bool important) const noexcept;
-
   std::string socket_;
   Duration watchdog_ = Duration::zero();
 };

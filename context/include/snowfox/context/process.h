@@ -12,8 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include <snowfox/context/notifier.h>
 #include <snowfox/context/pid_file.h>
+#include <snowfox/context/service_notifier.h>
 #include <snowfox/context/static_scope.h>
 #include <snowfox/core/log.h>
 #include <snowfox/core/loop_manager.h>
@@ -28,6 +28,9 @@ struct ProcessSettings {
   std::string group{};     ///< empty: that of `user`
   /// Whether a service manager that asks for it (NOTIFY_SOCKET) is told how the process is.
   bool notify = true;
+  /// Whether this is not the process that was started but one that it has left behind, as daemons in the background
+  /// are: the service manager is then told which one to watch.
+  bool detached = false;
   /// After SIGTERM: so long on_shutdown() may take. Then drains have LoopOptions::flush_timeout.
   Duration shutdown_timeout = std::chrono::seconds(10);
   std::optional<mode_t> umask{};  ///< unset: as it was started
@@ -109,7 +112,7 @@ class Process {
   /// Was asked to end.
   bool stopping() const noexcept { return scope_.stopping(); }
   /// What the service manager shows people (`systemctl status`).
-  void status(std::string_view text) noexcept;
+  void status(std::string_view text) noexcept { notifier_.status(text); }
 
  private:
   struct OwnLoop;
@@ -128,14 +131,13 @@ class Process {
   void on_signal(int signal);
   void reload_ended() noexcept;
   void finish() noexcept;
-  void warn_untold(std::error_code error) noexcept;
 
   ProcessSettings settings_;
   IgnoreBrokenPipes ignore_broken_pipes_;
   std::unique_ptr<OwnLoop> own_loop_;  // null if embedded
   LoopManager& loop_;
   std::unique_ptr<PidFile> pid_file_;
-  Notifier notifier_;
+  ServiceNotifier notifier_;
   Handler on_reload_;
   Handler on_shutdown_;
   StaticScope scope_;

@@ -10,6 +10,7 @@
 #include <snowfox/context/dynamic_scope.h>
 #include <snowfox/context/loaded_configuration.h>
 #include <snowfox/context/scope_switch.h>
+#include <snowfox/core/correlation_id.h>
 
 namespace snowfox {
 
@@ -35,22 +36,23 @@ class Reload {
       : load_(std::move(load)), build_(std::move(build)), switch_(statics) {}
 
   /// Loads, and applies what it got. Throws std::bad_alloc, and changes nothing, if there is no memory to say what went
-  /// wrong.
-  ReloadResult reload() {
+  /// wrong. The log lines have `id`, that of whoever has asked for it.
+  ReloadResult reload(const CorrelationId& id = {}) {
     try {
-      return apply(load_());
+      return apply(load_(), id);
     } catch (...) {
-      return switch_.failed(std::current_exception(), "configuration");
+      return switch_.failed(std::current_exception(), "configuration", id);
     }
   }
   /// Puts `loaded` in force, for a program that loads elsewhere, such as on a worker.
-  ReloadResult apply(Loaded loaded) {
+  ReloadResult apply(Loaded loaded, const CorrelationId& id = {}) {
     auto next = std::make_shared<const Configuration>(std::move(loaded.configuration));
-    return switch_.replace(loaded.metadata, [&](DynamicScopeBuilder& scope) {
+    const auto build = [&](DynamicScopeBuilder& scope) {
       scope.keep(std::make_unique<std::shared_ptr<const Configuration>>(next));
       scope.at_swap([this, next] { configuration_ = next; });
       build_(*next, scope);
-    });
+    };
+    return switch_.replace(loaded.metadata, build, id);
   }
 
   /// Null, or to be called only, before the first: what is in force.

@@ -46,13 +46,14 @@ class ScopeSwitch {
 
   /// Builds a scope and puts it in force. With the version that is in force nothing is done, and `build` is not called.
   /// Whatever `build` throws leaves the old scope as it was; CleanExit and AbortError pass on. The old scope is
-  /// destroyed after the event being handled, which may have been begun by one of its parts.
+  /// destroyed after the event being handled, which may have been begun by one of its parts. The log lines have `id`,
+  /// that of whoever has asked for it.
   using Build = std::function<void(DynamicScopeBuilder&)>;
-  ReloadResult replace(const ConfigurationMetadata& metadata, const Build& build);
+  ReloadResult replace(const ConfigurationMetadata& metadata, const Build& build, const CorrelationId& id = {});
 
   /// The result, and the log lines, of a configuration that could not even be read. `name` is what the error is about
   /// if it does not say so itself.
-  ReloadResult failed(const std::exception_ptr& error, const std::string& name);
+  ReloadResult failed(const std::exception_ptr& error, const std::string& name, const CorrelationId& id = {});
 
  private:
   struct Burial final : Deferred {

@@ -99,12 +99,20 @@ class Log {
   LogLevel level() const noexcept { return level_; }
   bool enabled(LogLevel level) const noexcept { return level >= level_ && level != LogLevel::Off; }
   void set_sink(LogSink& sink) noexcept { sink_ = &sink; }
+  /// Who is given, besides the sink and before it, each line that has a correlation id: also those whose level is too
+  /// low, and those that are held back because they are repeated. Null: nobody. Must outlive the log, or be replaced.
+  void set_observer(LogSink* observer) noexcept { observer_ = observer; }
+
+  /// Whether anybody would be given such a line: for what is not to be put together in vain.
+  bool wanted(LogLevel level, const CorrelationId& id) const noexcept {
+    return enabled(level) || (observer_ != nullptr && !id.empty());
+  }
 
   using Fields = std::initializer_list<LogField>;
   /// `message` should be constant text, what varies goes into `fields`: repeated lines are known by it.
   void write(LogLevel level, std::string_view component, std::string_view message, Fields fields = {},
              const CorrelationId& id = {}) noexcept {
-    if (enabled(level)) emit(level, component, message, {fields.begin(), fields.size()}, id);
+    if (wanted(level, id)) emit(level, component, message, {fields.begin(), fields.size()}, id);
   }
   void debug(std::string_view component, std::string_view message, Fields fields = {},
              const CorrelationId& id = {}) noexcept {
@@ -133,6 +141,7 @@ class Log {
             const CorrelationId& id) noexcept;
 
   LogSink* sink_;
+  LogSink* observer_ = nullptr;
   LogLevel level_;
   std::unique_ptr<Repeats> repeats_;
 };

@@ -18,14 +18,15 @@ namespace snowfox {
 ///
 /// Only its parent is told by the kernel how a process has ended; since Linux 6.15 whoever watches it can ask. On older
 /// kernels told() must say so, within a second of the end; otherwise the event comes then with neither a code nor a
-/// signal. The process is never killed or reaped by this.
+/// signal. The process is never killed or reaped by this; with `end_group`, what is left of its process group when it
+/// has ended, which it must have led, is killed.
 class AdoptedProcessSource final : public EventSource {
  public:
   using Handler = ProcessExited::Handler;
 
   /// Throws std::system_error (ESRCH) if there is no such process any more, or only one of the same pid. Needs Linux
   /// 5.4.
-  AdoptedProcessSource(LoopManager& loop, const ProcessIdentity& process, Handler on_exit);
+  AdoptedProcessSource(LoopManager& loop, const ProcessIdentity& process, Handler on_exit, bool end_group = false);
   ~AdoptedProcessSource() override;
 
   const ProcessIdentity& process() const noexcept { return process_; }
@@ -54,6 +55,7 @@ class AdoptedProcessSource final : public EventSource {
 
   std::shared_ptr<const Handler> handler_;
   ProcessIdentity process_;
+  bool end_group_;      // until that is done
   ChannelRef channel_;  // of the pidfd, until the end is told
   std::optional<ProcessExit> exit_;
   TimePoint ended_at_ = kNever;  // when that was seen

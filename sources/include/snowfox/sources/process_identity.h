@@ -20,4 +20,8 @@ struct ProcessIdentity {
 /// Who has `pid` now, be it one that has ended and was not waited for; nothing if nobody has, or if it cannot be told.
 std::optional<ProcessIdentity> identify_process(Io& io, pid_t pid) noexcept;
 
+/// Kills what is left of the process group that `leader`, which must have ended, has led. As long as anybody is in a
+/// group the system gives its number to no other process: so if another process has the number, nobody is left.
+void kill_left_group(Io& io, const ProcessIdentity& leader) noexcept;
+
 }  // namespace snowfox

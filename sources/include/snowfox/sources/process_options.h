@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -77,10 +78,18 @@ struct ProcessOptions {
   std::optional<gid_t> group = {};
   std::optional<std::vector<gid_t>> groups = {};
 
+  /// Whether no program that the child executes, nor its children, can give it rights that it does not have:
+  /// set-user-id and the like have no effect.
+  bool no_new_privileges = false;
+
   ProcessStream input = ProcessStream::null();
   ProcessStream output = ProcessStream::inherit();
   ProcessStream error = ProcessStream::inherit();
   std::vector<PassedDescriptor> descriptors = {};
+
+  /// How many descriptors the child may have until it asks for more (RLIMIT_NOFILE, the soft limit), if not as many as
+  /// its parent; at most the hard limit.
+  std::optional<rlim_t> descriptor_limit = {};
 
   ProcessGroup process_group = ProcessGroup::Same;
   /// Sent to the child when the thread that started it ends; 0: none. Lost if the program is set-user-id.

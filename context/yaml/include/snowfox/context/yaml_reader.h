@@ -24,6 +24,21 @@ struct YamlOptions {
   std::size_t max_bytes = 16U << 20;
 };
 
+/// What a configuration is read from: for who wants to read it again when it is not there any more.
+struct YamlTexts {
+  struct File {
+    std::string name;  ///< its path
+    std::string text;
+  };
+  std::string path;        ///< of the file or directory
+  bool directory = false;  ///< whether it is one
+  std::vector<File> files;
+
+  /// A file, or all *.yaml and *.yml of a directory, in the order of their names. Throws ConfigurationError if there is
+  /// nothing to be read.
+  static YamlTexts read(const std::string& path, const YamlOptions& options = {}, Io& io = Io::system());
+};
+
 /// Reads YAML - and JSON, which is YAML, too - into the program's own types. All that is wrong is told together, each
 /// problem with its file, line, column and key. Foreign text does no harm: size, nesting (64), the number of values
 /// (half a million) and what aliases may stand for (the same) are bounded.
@@ -42,6 +57,8 @@ class YamlReader {
   /// Lists of the outermost mapping are joined, mappings there are merged; anything else may be given by one file only.
   /// Throws ConfigurationError if there is nothing to be read, or it is no YAML.
   static YamlReader open(const std::string& path, const YamlOptions& options = {}, Io& io = Io::system());
+  /// The same of what was read before.
+  static YamlReader parse(const YamlTexts& texts, const YamlOptions& options = {});
   /// `text`, which errors call `name`. Throws ConfigurationError if it is no YAML.
   static YamlReader parse(std::string_view text, const std::string& name, const YamlOptions& options = {});
   ~YamlReader();
