@@ -67,6 +67,28 @@ TEST_F(ScriptedHttpRequesterTest, TimesOut) {
   EXPECT_EQ(asker.failed, HttpClientErrc::HeadersTimeout);
 }
 
+// Goal: a body is given to who takes it, and the promise may be dropped from there.
+TEST_F(ScriptedHttpRequesterTest, GivesTheBodyToWhoTakesIt) {
+  std::string taken;
+  Promise<HttpClientResponse> promise = requester.send(
+      {.url = "http://fast/", .on_body = [&](const HttpClientResponse& head, std::string_view bytes) -> Promise<void> {
+         EXPECT_EQ(head.status, 200);
+         taken = bytes;
+         return {};
+       }});
+  loop.pass(1ms);
+  EXPECT_TRUE(promise.settled());
+  EXPECT_EQ(taken, "hello");
+  promise = requester.send({.url = "http://fast/", .on_body = [&](const auto&, std::string_view bytes) -> Promise<void> {
+                              promise = {};
+                              taken += bytes;
+                              return {};
+                            }});
+  loop.pass(1ms);
+  EXPECT_EQ(taken, "hellohello");
+  EXPECT_EQ(requester.under_way(), 0U);
+}
+
 // Goal: dropping the promise ends it.
 TEST_F(ScriptedHttpRequesterTest, CanBeCancelled) {
   asker.ask("http://slow/");

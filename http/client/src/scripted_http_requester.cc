@@ -1,10 +1,14 @@
 #include <snowfox/http_client/scripted_http_requester.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <snowfox/core/error.h>
 #include <snowfox/http_client/http_client_error.h>
+
+#include "http_client_exchange.h"
 
 namespace snowfox {
 
@@ -37,27 +41,34 @@ class ScriptedHttpRequester::Exchange final : public Timer, public ListNode<Exch
   using Node = ListNode<Exchange>;
 
   void reject_later(std::error_code code) {
-    answer_ = {.error = std::make_exception_ptr(HttpClientError(code, request_.method + " " + request_.url, true))};
+    answer_ = {.error = http_client_problem(request_, code, {}, true)};
   }
   void expire() noexcept override {
     if (answer_.error == nullptr && request_.on_body && !answer_.response->body.empty()) return give_body();
     settle();
   }
   void give_body() noexcept {
+    // The function may drop the promise, and so this: what it uses meanwhile is in here.
+    const HttpClientRequest::OnBody on_body = std::move(request_.on_body);
     const std::string body = std::exchange(answer_.response->body, {});
+    bool gone = false;
+    gone_ = &gone;
+    std::exception_ptr error;
+    Promise<void> flow;
     try {
-      Promise<void> flow = request_.on_body(*answer_.response, body);
-      if (flow.valid()) {
-        flow_ = std::move(flow).then([this] { settle(); }).otherwise([this](std::exception_ptr error) {
-          answer_.error = std::move(error);
-          settle();
-        });
-        return;
-      }
+      const HttpClientResponse head = *answer_.response;
+      flow = on_body(head, body);
     } catch (...) {
-      answer_.error = std::current_exception();
+      error = std::current_exception();
     }
-    settle();
+    if (gone) return;
+    gone_ = nullptr;
+    answer_.error = error;
+    if (error != nullptr || !flow.valid()) return settle();
+    flow_ = std::move(flow).then([this] { settle(); }).otherwise([this](std::exception_ptr why) {
+      answer_.error = std::move(why);
+      settle();
+    });
   }
   void settle() noexcept {
     Resolver<HttpClientResponse> resolver = std::move(resolver_);
@@ -67,6 +78,7 @@ class ScriptedHttpRequester::Exchange final : public Timer, public ListNode<Exch
     resolver.resolve(std::move(*answer.response));
   }
   void go() noexcept {
+    if (gone_ != nullptr) *gone_ = true;
     --requester_.under_way_;
     const std::unique_ptr<Exchange> gone(this);
   }
@@ -76,6 +88,7 @@ class ScriptedHttpRequester::Exchange final : public Timer, public ListNode<Exch
   Resolver<HttpClientResponse> resolver_;
   ScriptedHttpAnswer answer_;
   Promise<void> flow_;
+  bool* gone_ = nullptr;  // to be told, while the program's function runs
 };
 
 ScriptedHttpRequester::ScriptedHttpRequester(LoopManager& loop, Script script)
