@@ -152,7 +152,10 @@ Refusal HttpSource::Incoming::take(std::span<const std::byte> bytes, ReceiveBuff
     if (!inflater) received.lend(bytes.first(part), place);
     received.consume(part);
   }
-  if (inflater && !refusal) refusal = inflater->inflate(wire, own);
+  // What comes first in the body is what is told, however much of it is there at a time.
+  if (inflater) {
+    if (Refusal broken = inflater->inflate(wire, own)) return broken;
+  }
   if (inflater && !refusal && done()) refusal = inflater->end();
   return refusal;
 }

@@ -138,7 +138,8 @@ bool HttpDrain::answered(std::uint32_t number, bool whole) noexcept {
   if (closed_ || number - front_ >= next_ - front_) return true;
   if (number == front_) return whole && front_begun_;
   const Early* const before = find(number);
-  return before != nullptr && (whole || before->complete);
+  // One without bytes found no memory for them.
+  return before != nullptr && (before->complete || (whole && !before->bytes.empty()));
 }
 
 bool HttpDrain::closes(const HttpResponder& exchange) noexcept {
@@ -290,7 +291,7 @@ bool HttpDrain::release() {
     held_bytes_ -= due.bytes.size();
     const bool complete = due.complete;
     const bool closes = due.closes;
-    front_begun_ = !complete;
+    front_begun_ = !complete && !due.bytes.empty();
     delete &early_.pop_front();
     added(0);
     if (!complete) return false;

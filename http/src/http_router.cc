@@ -98,19 +98,34 @@ const HttpRoute* HttpRouter::route_for(const Path& path, std::string_view method
   return found;
 }
 
-bool HttpRouter::matches(const Path& path, const std::vector<std::string_view>& segments,
-                         const std::vector<std::optional<std::string>>& decoded) noexcept {
-  std::size_t given = segments.size();
+// False if an escape is none.
+bool HttpRouter::take_apart(std::string_view path) {
+  split(path, segments_);
+  for (std::string& text : decoded_) text.clear();
+  if (path.find('%') == std::string_view::npos) return true;
+  decoded_.resize(std::max(decoded_.size(), segments_.size()));
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    if (segments_[i].find('%') == std::string_view::npos) continue;
+    auto text = percent_decoded(segments_[i]);
+    if (!text) return false;
+    decoded_[i] = *std::move(text);
+  }
+  return true;
+}
+
+bool HttpRouter::matches(const Path& path) const noexcept {
+  std::size_t given = segments_.size();
   std::size_t wanted = path.segments.size();
   if (path.any_trailing_slashes) {
-    while (given > 1 && segments[given - 1].empty()) --given;
+    while (given > 1 && segments_[given - 1].empty()) --given;
     while (wanted > 1 && path.segments[wanted - 1].text.empty()) --wanted;
   }
   for (std::size_t i = 0; i < wanted; ++i) {
     const Segment& segment = path.segments[i];
-    if (segment.kind == Segment::Kind::Rest) return i < segments.size();
+    if (segment.kind == Segment::Kind::Rest) return i < segments_.size();
     if (i >= given) return false;
-    const std::string_view text = decoded[i] ? std::string_view(*decoded[i]) : segments[i];
+    const std::string_view text =
+        i < decoded_.size() && !decoded_[i].empty() ? std::string_view(decoded_[i]) : segments_[i];
     if (segment.kind == Segment::Kind::Text) {
       if (text != segment.text) return false;
     } else if (text.empty() || text == "." || text == ".." ||
@@ -121,62 +136,59 @@ bool HttpRouter::matches(const Path& path, const std::vector<std::string_view>& 
   return given == wanted;
 }
 
-void HttpRouter::note(const Path& path, const std::vector<std::string_view>& segments,
-                      const std::vector<std::optional<std::string>>& decoded, HttpRequest& request) {
+void HttpRouter::note(const Path& path, HttpRequest& request) const {
   for (std::size_t i = 0; i < path.segments.size(); ++i) {
     const Segment& segment = path.segments[i];
     if (segment.kind == Segment::Kind::Text) continue;
     if (segment.kind == Segment::Kind::Rest) {
       const std::string_view whole = request.path();
-      const auto begin = static_cast<std::size_t>(segments[i].data() - whole.data());
+      const auto begin = static_cast<std::size_t>(segments_[i].data() - whole.data());
       request.parameters_.push_back({segment.text, request.part_of(whole.substr(begin)), false});
-    } else if (decoded[i]) {
+    } else if (i < decoded_.size() && !decoded_[i].empty()) {
       const auto begin = static_cast<std::uint32_t>(request.decoded_parameters_.size());
-      request.decoded_parameters_ += *decoded[i];
-      request.parameters_.push_back({segment.text, {begin, static_cast<std::uint32_t>(decoded[i]->size())}, true});
+      request.decoded_parameters_ += decoded_[i];
+      request.parameters_.push_back({segment.text, {begin, static_cast<std::uint32_t>(decoded_[i].size())}, true});
     } else {
-      request.parameters_.push_back({segment.text, request.part_of(segments[i]), false});
+      request.parameters_.push_back({segment.text, request.part_of(segments_[i]), false});
     }
   }
 }
 
-HttpRouter::Match HttpRouter::find(HttpRequest& request) const {
+std::string HttpRouter::allowed(const std::vector<const Path*>& paths) {
+  std::string methods;
+  for (const Path* path : paths) {
+    for (const auto& route : path->routes) {
+      if (!methods.empty()) methods += ", ";
+      methods += route->method;
+      if (route->method == "GET" && route_for(*path, "HEAD") == route.get()) methods += ", HEAD";
+    }
+  }
+  return methods;
+}
+
+HttpRouter::Match HttpRouter::find(HttpRequest& request) {
   const std::string_view path = request.path();
   const std::string_view method = request.method();
   Match match;
   if (const auto text = texts_.find(path); text != texts_.end()) match.route = route_for(*text->second, method);
   if (match.route != nullptr) return match;
 
-  std::vector<const Path*> found;
+  std::vector<const Path*> others;  // that have the path, but not the method
   if (path.starts_with('/') && !paths_.empty()) {
-    std::vector<std::string_view> segments;
-    split(path, segments);
-    std::vector<std::optional<std::string>> decoded(segments.size());
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-      if (segments[i].find('%') == std::string_view::npos) continue;
-      decoded[i] = percent_decoded(segments[i]);
-      match.bad_path = match.bad_path || !decoded[i];
-    }
+    match.bad_path = !take_apart(path);
     if (match.bad_path) return match;
     for (const auto& candidate : paths_) {
-      if (!matches(*candidate, segments, decoded)) continue;
+      if (!matches(*candidate)) continue;
       match.route = route_for(*candidate, method);
       if (match.route != nullptr) {
-        note(*candidate, segments, decoded, request);
+        note(*candidate, request);
         return match;
       }
-      found.push_back(candidate.get());
+      others.push_back(candidate.get());
     }
   }
   match.route = otherwise_.get();
-  if (match.route != nullptr) return match;
-  for (const Path* candidate : found) {
-    for (const auto& route : candidate->routes) {
-      if (!match.allowed.empty()) match.allowed += ", ";
-      match.allowed += route->method;
-      if (route->method == "GET" && route_for(*candidate, "HEAD") == route.get()) match.allowed += ", HEAD";
-    }
-  }
+  if (match.route == nullptr) match.allowed = allowed(others);
   return match;
 }
 

@@ -57,7 +57,7 @@ class HttpRouter {
     std::string allowed;    ///< as in `Allow`; made only without a route
   };
   /// Also tells the request its parameters. HEAD is served by the route for GET if it has none of its own.
-  Match find(HttpRequest& request) const;
+  Match find(HttpRequest& request);
 
  private:
   struct Segment {
@@ -77,15 +77,18 @@ class HttpRouter {
   };
 
   static Path compiled(std::string_view pattern);
-  static bool matches(const Path& path, const std::vector<std::string_view>& segments,
-                      const std::vector<std::optional<std::string>>& decoded) noexcept;
+  bool matches(const Path& path) const noexcept;
   static const HttpRoute* route_for(const Path& path, std::string_view method) noexcept;
-  static void note(const Path& path, const std::vector<std::string_view>& segments,
-                   const std::vector<std::optional<std::string>>& decoded, HttpRequest& request);
+  static std::string allowed(const std::vector<const Path*>& paths);
+  void note(const Path& path, HttpRequest& request) const;
+  bool take_apart(std::string_view path);
 
   std::vector<std::unique_ptr<Path>> paths_;
   std::unordered_map<std::string, const Path*, Hash, std::equal_to<>> texts_;  // those without parameters, exact
   std::unique_ptr<HttpRoute> otherwise_;
+  // Of the path that is being looked for: memory that is used again.
+  std::vector<std::string_view> segments_;
+  std::vector<std::string> decoded_;  // where a segment has escapes
 };
 
 }  // namespace snowfox
