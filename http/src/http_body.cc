@@ -161,12 +161,14 @@ Refusal HttpSource::Incoming::take(std::span<const std::byte> bytes, ReceiveBuff
 }
 
 // What takes the body has thrown. Whoever was to answer is gone with it, or is too late.
-void HttpSource::abandon_body() noexcept {
+void HttpSource::abandon_body() noexcept try {
   if (!streams() || !open()) return;
   incoming_->receiver.reset();
   if (open() && drain() != nullptr && !drain()->answered(incoming_->number, false)) {
     refuse({500, "the request could not be handled"}, incoming_->number, incoming_->head.facts.correlation_id);
   }
+} catch (const std::bad_alloc&) {
+  close(std::make_error_code(std::errc::not_enough_memory));
 }
 
 void HttpSource::BodyEvent::handle() {

@@ -1,6 +1,7 @@
 #include <snowfox/http/http_source.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include <snowfox/core/error.h>
@@ -312,7 +313,7 @@ void HttpSource::enter(Phase phase) noexcept {
   look_at_time();
 }
 
-void HttpSource::look_at_time() noexcept {
+void HttpSource::look_at_time() noexcept try {
   const HttpDrain* const answers = drain();
   if (!open() || answers == nullptr) return;
   const HttpOptions& options = protocol_.options;
@@ -342,6 +343,8 @@ void HttpSource::look_at_time() noexcept {
     received_before_ = received_bytes();
   }
   loop().arm(patience_, deadline_after(since_, limit));
+} catch (const std::bad_alloc&) {
+  close(std::make_error_code(std::errc::not_enough_memory));
 }
 
 HttpConnection serve_http(LoopManager& loop, const ChannelRef& channel, HttpProtocol& protocol,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,7 +31,10 @@ struct HttpSource::Head {
     return route_options().decode && facts.coding != RequestFacts::Coding::None && facts.has_body();
   }
   std::uint64_t most_bytes(const HttpOptions& options) const noexcept {
-    return route_options().max_body_bytes.value_or(options.max_body_bytes);
+    // A whole one lies in one piece of memory with its head, in which places have 32 bits.
+    constexpr std::uint64_t kMostWhole = std::uint64_t{1} << 31;
+    const std::uint64_t most = route_options().max_body_bytes.value_or(options.max_body_bytes);
+    return route_options().stream ? most : std::min(most, kMostWhole);
   }
   std::uint64_t most_decoded_bytes(const HttpOptions& options) const noexcept {
     return route_options().max_decoded_bytes.value_or(options.max_decoded_bytes);

@@ -8,6 +8,8 @@
 #include <snowfox/http/http_protocol.h>
 #include <snowfox/http/http_request.h>
 
+#include "token.h"
+
 namespace snowfox {
 namespace {
 
@@ -57,6 +59,15 @@ bool other_version(std::string_view line) noexcept {
          line.substr(version).starts_with(" HTTP/") && line[version + 7] == '.';
 }
 
+/// Whether the line of `head` after so many others is a Connection whose value could be one: for all that Beast says.
+bool connection_line(std::string_view head, std::size_t lines_before) noexcept {
+  for (; lines_before != 0; --lines_before) head.remove_prefix(std::min(head.size(), head.find('\n') + 1));
+  head = head.substr(0, head.find('\r'));
+  const std::string_view name = head.substr(0, head.find(':'));
+  return (same_token(name, "connection") || same_token(name, "proxy-connection")) &&
+         std::none_of(head.begin(), head.end(), control_character);
+}
+
 bool hexadecimal(std::string_view text) noexcept {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
@@ -93,6 +104,9 @@ class RequestParser final : private http::basic_parser<true> {
     if (refusal_) return std::move(refusal_);
     if (error == http::error::bad_version && other_version(head.substr(0, head.find('\r')))) {
       return {505, line(1) + "HTTP/1.0 or HTTP/1.1 was expected"};
+    }
+    if (error == http::error::bad_value && connection_line(head, lines_)) {
+      return {400, line(lines_ + 1) + "Connection is no list of tokens"};
     }
     if (error) return {400, line(lines_ + 1) + std::string(meaning(error))};
     facts.keep_alive = keep_alive();

@@ -3,7 +3,6 @@
 #include <array>
 #include <cassert>
 #include <cstddef>
-#include <string>
 
 namespace snowfox {
 namespace {
@@ -11,9 +10,7 @@ namespace {
 constexpr int kFirst = 100;
 constexpr int kLast = 599;
 
-}  // namespace
-
-std::string_view status_phrase(int status) noexcept {
+constexpr std::string_view phrase(int status) noexcept {
   switch (status) {
     case 100: return "Continue";
     case 200: return "OK";
@@ -64,22 +61,46 @@ std::string_view status_phrase(int status) noexcept {
     case 507: return "Insufficient Storage";
     default: break;
   }
-  constexpr std::array<std::string_view, 5> kClasses{"Informational", "Success", "Redirection", "Client Error",
-                                                     "Server Error"};
-  return kClasses[static_cast<std::size_t>(status / 100 - 1)];
+  switch (status / 100) {
+    case 1: return "Informational";
+    case 2: return "Success";
+    case 3: return "Redirection";
+    case 4: return "Client Error";
+    default: return "Server Error";
+  }
 }
+
+/// One line of those below.
+struct Line {
+  std::array<char, 56> text{};
+  std::size_t size = 0;
+
+  constexpr void add(std::string_view more) noexcept {
+    for (const char c : more) text[size++] = c;
+  }
+};
+
+constexpr auto kLines = [] {
+  std::array<Line, kLast - kFirst + 1> lines{};
+  for (int status = kFirst; status <= kLast; ++status) {
+    Line& line = lines[static_cast<std::size_t>(status - kFirst)];
+    line.add("HTTP/1.1 ");
+    for (const int digit : {status / 100, status / 10 % 10, status % 10}) {
+      line.text[line.size++] = static_cast<char>('0' + digit);
+    }
+    line.add(" ");
+    line.add(phrase(status));
+    line.add("\r\n");
+  }
+  return lines;
+}();
+
+}  // namespace
 
 std::string_view status_line(int status) noexcept {
   assert(status >= kFirst && status <= kLast);
-  static const std::array<std::string, kLast - kFirst + 1> lines = [] {
-    std::array<std::string, kLast - kFirst + 1> made;
-    for (int i = kFirst; i <= kLast; ++i) {
-      made[static_cast<std::size_t>(i - kFirst)] =
-          "HTTP/1.1 " + std::to_string(i) + ' ' + std::string(status_phrase(i)) + "\r\n";
-    }
-    return made;
-  }();
-  return lines[static_cast<std::size_t>(status - kFirst)];
+  const Line& line = kLines[static_cast<std::size_t>(status - kFirst)];
+  return {line.text.data(), line.size};
 }
 
 }  // namespace snowfox

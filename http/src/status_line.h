@@ -6,7 +6,5 @@ namespace snowfox {
 
 /// `HTTP/1.1 200 OK`, with its end. `status` must be from 100 to 599.
 std::string_view status_line(int status) noexcept;
-/// What a status means: `Not Found`; of an unknown one what its class does.
-std::string_view status_phrase(int status) noexcept;
 
 }  // namespace snowfox

@@ -171,6 +171,7 @@ const std::vector<Malformed> kMalformed{
     {"HostWithPath", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", kBad, "line 2: Host is none"},
     {"HostWithSpace", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", kBad, "line 2: Host is none"},
     {"HostList", "GET / HTTP/1.1\r\nHost: a,b@c\r\n\r\n", kBad, "line 2: Host is none"},
+    {"ConnectionNoList", with("Connection: close; now\r\n"), kBad, "line 3: Connection is no list of tokens"},
     {"Expectation", with("Expect: 200-ok\r\n"), "417 Expectation Failed", "line 3: Expect is not 100-continue"},
     {"LongCorrelationId", with("X-Correlation-Id: 1234567890123456789012345678901234567890\r\n"), kBad,
      "line 3: X-Correlation-Id is not 1 to 39 visible ASCII characters"},

@@ -91,7 +91,8 @@ class HttpProtocol {
 
   /// Ends all connections in order: those that wait for a request now, the others after the answers that are due, of
   /// which the last says so. Who connects afterwards is served one request. `done` is called, once, when none is left,
-  /// which may be now; must not throw.
+  /// which may be now; must not throw. A client that goes on talking may keep its connection for
+  /// StreamDrain::kLongestLinger, one that does not read for the stall timeout: who cannot wait stops the loop.
   void finish(std::function<void()> done = {});
   bool finishing() const noexcept { return finishing_; }
 
