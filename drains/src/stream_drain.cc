@@ -182,6 +182,11 @@ Buffer& StreamDrain::append_buffer(std::size_t bytes) {
 
 void StreamDrain::enqueue(std::span<const std::byte> bytes) {
   if (bytes.empty() || refuses(bytes.size())) return;
+  append(bytes);
+  added(bytes.size());
+}
+
+void StreamDrain::append(std::span<const std::byte> bytes) {
   // What the last buffer has no room for goes into one more, which is there before anything is written: half a message
   // would be worse than none.
   Buffer* const present = last_;
@@ -196,7 +201,6 @@ void StreamDrain::enqueue(std::span<const std::byte> bytes) {
     std::memcpy(present->free_space().data(), bytes.data(), first);
     present->filled(first);
   }
-  added(bytes.size());
 }
 
 std::span<std::byte> StreamDrain::reserve_anew(std::size_t bytes) {
@@ -221,7 +225,7 @@ bool StreamDrain::flush() {
     fail(Errc::DrainOverflow);
     return false;
   }
-  while (!empty() && channel_) {
+  while (!empty() && last_ != nullptr && channel_) {
     std::array<iovec, kGatheredBuffers> pieces;
     std::size_t count = 0;
     std::size_t bytes = 0;
@@ -232,6 +236,7 @@ bool StreamDrain::flush() {
       }
       if (buffer == last_) break;
     }
+    if (count == 0) break;  // what waits is held back
     const std::span<const iovec> gathered(pieces.data(), count);
     Io& io = channel_->io();
     const ssize_t written = channel_->socket() ? io.send(channel_->fd(), gathered) : io.write(channel_->fd(), gathered);

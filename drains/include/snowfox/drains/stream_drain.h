@@ -63,6 +63,12 @@ class StreamDrain : public EventDrain {
   /// For a protocol whose messages have a limit to keep it in, where it takes no room of its own.
   std::uint32_t max_frame_bytes_ = UINT32_MAX;
 
+  /// For a protocol that holds bytes back, which it has told of by added(): whether so many more are too many; then
+  /// they are counted as dropped.
+  bool refuses(std::size_t bytes) noexcept;
+  /// These bytes, held back till now, go out next. All of them, or if it throws none. To be followed by added(0).
+  void append(std::span<const std::byte> bytes);
+
  private:
   void on_removed() noexcept override;
   void fail(std::error_code error) noexcept override;
@@ -70,7 +76,6 @@ class StreamDrain : public EventDrain {
 
   struct Stall;
   class Linger;
-  bool refuses(std::size_t bytes) noexcept;
   std::span<std::byte> reserve_anew(std::size_t bytes);
   Buffer& append_buffer(std::size_t bytes);
   void taken(std::size_t bytes) noexcept;

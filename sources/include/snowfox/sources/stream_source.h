@@ -99,7 +99,8 @@ class StreamSource : public EventSource {
           if (event != nullptr) return event;
           if (over_) break;
         }
-        if (!readable_) {
+        // Parsing may have paused it, and what is paused reads nothing.
+        if (!readable_ || paused()) {
           await_rest();
           break;
         }

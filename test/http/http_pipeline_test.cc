@@ -1,0 +1,169 @@
+// Requests that come before the ones before them are answered, and how much of that there may be.
+#include "http_fixture.h"
+
+namespace snowfox {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class HttpPipelineTest : public HttpTest {
+ protected:
+  void SetUp() override { connect(); }
+};
+
+TEST_F(HttpPipelineTest, AnswersInTheOrderOfTheRequests) {
+  send(get("/later") + post("/echo", "b") + get("/later") + post("/echo", "d") + get("/nowhere"));
+  ASSERT_EQ(later_.size(), 2U);
+  EXPECT_EQ(received(), "");
+  later_[1].answer({.body = "c"});
+  EXPECT_EQ(received(), "");
+  later_[0].answer({.body = "a"});
+  EXPECT_EQ(received(),
+            ok("a") + ok("b") + ok("c") + ok("d") + error("404 Not Found", "nothing is found at this path"));
+  EXPECT_EQ(loop_->audit().findings(), std::vector<std::string>{});
+}
+
+TEST_F(HttpPipelineTest, SendsPiecesBeforeTheAnswerIsComplete) {
+  send(get("/later") + get("/later"));
+  ASSERT_EQ(later_.size(), 2U);
+  ASSERT_TRUE(later_[1].begin({.body = "second"}));
+  EXPECT_TRUE(later_[1].write(" and"));
+  EXPECT_EQ(received(), "");
+  ASSERT_TRUE(later_[0].begin({}, 5));
+  EXPECT_TRUE(later_[0].write("first"));
+  EXPECT_EQ(received(), ok("first"));
+  EXPECT_TRUE(later_[0].finish());
+  EXPECT_EQ(received(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecond\r\n4\r\n and\r\n");
+  EXPECT_TRUE(later_[1].write(" more"));
+  EXPECT_TRUE(later_[1].finish());
+  EXPECT_EQ(received(), "5\r\n more\r\n0\r\n\r\n");
+  send(get("/"));
+  EXPECT_EQ(received(), ok("home"));
+}
+
+// Goal: who sends requests without waiting for answers holds only so many of them.
+TEST_F(HttpPipelineTest, ReadsNoFurtherThanItsLimit) {
+  protocol_.options.max_pipelined = 3;
+  std::string requests;
+  for (int i = 0; i < 10; ++i) requests += get("/later");
+  send(requests);
+  for (std::size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(later_.size(), std::min<std::size_t>(i + 3, 10));
+    later_[i].answer({.body = std::to_string(i)});
+    EXPECT_EQ(received(), ok(std::to_string(i)));
+  }
+}
+
+TEST_F(HttpPipelineTest, ForgetsNoRequestOfAClientThatHasLeftOff) {
+  protocol_.options.max_pipelined = 2;
+  std::string requests;
+  for (int i = 0; i < 7; ++i) requests += get("/later");
+  send(requests);
+  half_close();
+  std::string all;
+  for (std::size_t i = 0; i < 7; ++i) {
+    ASSERT_GT(later_.size(), i);
+    later_[i].answer({.body = std::to_string(i)});
+    all += received();
+  }
+  for (int i = 0; i < 7; ++i) EXPECT_THAT(all, HasSubstr("\r\n\r\n" + std::to_string(i)));
+  EXPECT_TRUE(ended());
+  EXPECT_TRUE(gone());
+}
+
+TEST_F(HttpPipelineTest, AnswersForWhoeverForgetsTo) {
+  send(get("/later") + get("/later"));
+  later_.erase(later_.begin());
+  EXPECT_EQ(received(), error("500 Internal Server Error", "the request was not answered"));
+  later_.clear();
+  EXPECT_EQ(received(), error("500 Internal Server Error", "the request was not answered"));
+}
+
+TEST_F(HttpPipelineTest, TakesNoAnswerForAClientThatHasGone) {
+  send(get("/later"));
+  client_ = {};
+  loop_.turn();
+  later_[0].answer({.body = "too late"});
+  loop_.turn();
+  EXPECT_TRUE(gone());
+  EXPECT_FALSE(later_[0].open());
+}
+
+TEST_F(HttpPipelineTest, AnswersWhatCameBeforeNonsense) {
+  send(get("/later") + "nonsense\r\n\r\n");
+  EXPECT_EQ(received(), "");
+  later_[0].answer({.body = "sense"});
+  EXPECT_EQ(received(), ok("sense") + error("400 Bad Request",
+                                            "line 1: the method is no token, or no single space follows it", kClose));
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(HttpPipelineTest, CloseMeansTheLastOfThoseThatCame) {
+  send(get("/later") + get("/later"));
+  later_[0].close_after();
+  later_[0].answer({.body = "a"});
+  EXPECT_EQ(received(), ok("a"));
+  later_[1].answer({.body = "b"});
+  EXPECT_EQ(received(), "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nb");
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(HttpPipelineTest, ClosesAfterSoManyRequests) {
+  protocol_.options.max_requests = 2;
+  send(get("/") + get("/") + get("/"));
+  EXPECT_EQ(received(), ok("home") + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nhome");
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(HttpPipelineTest, CutsAnAnswerOffThatStaysIncomplete) {
+  send(get("/later"));
+  later_[0].begin({.body = "half"}, 8);
+  EXPECT_FALSE(later_[0].finish());
+  loop_.turn();
+  EXPECT_TRUE(gone());
+  EXPECT_TRUE((received(), ended()));
+}
+
+// Goal: a client that does not read its answers gets no further requests read.
+TEST_F(HttpPipelineTest, ReadsNothingWhileAnswersAreNotRead) {
+  const Watermarks watermarks{.high = 100'000, .low = 10'000};
+  connect(&watermarks);
+  const std::string large(400'000, 'l');
+  protocol_.router.add("GET", "/large", [&](HttpEvent& event) { event.answer({.body = large}); });
+  std::string requests;
+  for (int i = 0; i < 20; ++i) requests += get("/large");
+  send(requests);
+  const auto* drain = loop_->drain(connection_.drain);
+  EXPECT_LT(drain->pending_bytes(), 2 * large.size());
+  std::size_t got = 0;
+  while (got < 20 * large.size()) {
+    const std::string some = received();
+    ASSERT_FALSE(some.empty());
+    got += some.size();
+  }
+}
+
+// Goal: what is answered before its turn counts as much as what waits for the client.
+TEST_F(HttpPipelineTest, HoldsNoMoreEarlyAnswersThanItsWatermarks) {
+  const Watermarks watermarks{.high = 100'000, .low = 10'000};
+  connect(&watermarks);
+  const std::string large(60'000, 'l');
+  protocol_.router.add("GET", "/large", [&](HttpEvent& event) { event.answer({.body = large}); });
+  std::string requests = get("/later");
+  for (int i = 0; i < 12; ++i) requests += get("/large");
+  send(requests);
+  EXPECT_LT(loop_->drain(connection_.drain)->pending_bytes(), 3 * large.size());
+  EXPECT_TRUE(loop_->drain(connection_.drain)->congested());
+  later_[0].answer({.body = "now"});
+  std::size_t got = 0;
+  while (got < 12 * large.size()) {
+    const std::string some = received();
+    ASSERT_FALSE(some.empty()) << got;
+    got += some.size();
+  }
+  EXPECT_EQ(loop_->audit().findings(), std::vector<std::string>{});
+}
+
+}  // namespace
+}  // namespace snowfox
