@@ -1,5 +1,6 @@
 #include "read_lane.h"
 
+#include <cassert>
 #include <cerrno>
 #include <exception>
 #include <system_error>
@@ -54,6 +55,7 @@ ReadLane::ReadLane(LoopManager& loop, const SqliteOptions& options, Results& res
       loop_(loop),
       results_(results),
       on_back_(std::move(on_back)) {
+  assert(options.readers > 0);
   for (unsigned i = 0; i < options.readers; ++i) readers_.push_back(std::make_unique<SqliteReader>(options, *this));
 }
 

@@ -134,6 +134,17 @@ TEST_F(SqliteDiskTest, KeepsWithinTheSizeThatItIsAllowed) {
   outcome(loop, db->write(&insert, std::string("small")));
 }
 
+TEST_F(SqliteDiskTest, GetsOverWantOfSqlitesOwnMemory) {
+  const auto starved = [](SqliteTransaction& t) {
+    sqlite3_hard_heap_limit64(sqlite3_memory_used() + 20'000);
+    insert(t, std::string(1'000'000, 'x'));
+  };
+  const std::exception_ptr why = failure(loop, db->write(starved));
+  sqlite3_hard_heap_limit64(0);
+  EXPECT_EQ(code_of(why), std::errc::not_enough_memory) << describe(why);
+  expect_recovery();
+}
+
 TEST_F(SqliteDiskTest, SyncsOnceForAllUnitsOfACommit) {
   outcome(loop, db->write(&insert, std::string("first")));
   FaultyDisk::syncs = 0;

@@ -49,8 +49,8 @@ struct SqliteOptions {
   /// At most so many go into one commit: a bound for how long the first of them waits for the last.
   std::size_t units_per_commit = 4096;
 
-  /// Connections to read with: so many reads at a time, and so many threads of the poller's pool taken at most, besides
-  /// the one that writes.
+  /// Connections to read with, at least one: so many reads at a time, and so many threads of the poller's pool taken at
+  /// most, besides the one that writes.
   unsigned readers = 1;
   /// Reads that may wait or be under way. Beyond, a read is refused at once.
   std::size_t max_reads = 1024;
