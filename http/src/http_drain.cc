@@ -73,6 +73,7 @@ struct HttpDrain::Early final : Pooled, ListNode<Early> {
 
 struct HttpDrain::Layout {
   std::string_view status_line;
+  std::string_view date_line;
   std::size_t head_bytes = 0;
   std::string_view body;
   std::uint64_t length = 0;
@@ -175,7 +176,8 @@ HttpDrain::Layout HttpDrain::lay_out(HttpResponder& exchange, const HttpReply& r
 
   layout.status_line = status_line(reply.status);
   bytes += layout.status_line.size() + kLineEnd.size();
-  if (!layout.dated) bytes += protocol_.date_line().size();
+  if (!layout.dated) layout.date_line = protocol_.date_line(loop().poller().wall_now());
+  bytes += layout.date_line.size();
   if (!layout.served && !protocol_.options.server.empty()) {
     bytes += kServer.size() + protocol_.options.server.size() + kLineEnd.size();
   }
@@ -193,7 +195,7 @@ HttpDrain::Layout HttpDrain::lay_out(HttpResponder& exchange, const HttpReply& r
 
 char* HttpDrain::write_head(char* to, const HttpResponder& exchange, const HttpReply& reply, const Layout& layout) {
   to = put_text(to, layout.status_line);
-  if (!layout.dated) to = put_text(to, protocol_.date_line());
+  to = put_text(to, layout.date_line);
   if (!layout.served && !protocol_.options.server.empty()) {
     to = put_text(put_text(put_text(to, kServer), protocol_.options.server), kLineEnd);
   }

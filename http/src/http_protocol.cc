@@ -42,8 +42,8 @@ Inflater& HttpProtocol::inflater() {
   return *inflater_;
 }
 
-std::string_view HttpProtocol::date_line() {
-  const std::time_t now = std::time(nullptr);
+std::string_view HttpProtocol::date_line(std::chrono::system_clock::time_point time) {
+  const std::time_t now = std::chrono::system_clock::to_time_t(time);
   if (now == date_second_) return date_line_;
   // Names as in RFC 9110, whatever the locale.
   constexpr std::array<const char*, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};

@@ -79,11 +79,12 @@ TEST_F(ScriptedHttpRequesterTest, GivesTheBodyToWhoTakesIt) {
   loop.pass(1ms);
   EXPECT_TRUE(promise.settled());
   EXPECT_EQ(taken, "hello");
-  promise = requester.send({.url = "http://fast/", .on_body = [&](const auto&, std::string_view bytes) -> Promise<void> {
-                              promise = {};
-                              taken += bytes;
-                              return {};
-                            }});
+  promise =
+      requester.send({.url = "http://fast/", .on_body = [&](const auto&, std::string_view bytes) -> Promise<void> {
+                        promise = {};
+                        taken += bytes;
+                        return {};
+                      }});
   loop.pass(1ms);
   EXPECT_EQ(taken, "hellohello");
   EXPECT_EQ(requester.under_way(), 0U);

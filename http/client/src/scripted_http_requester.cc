@@ -40,9 +40,7 @@ class ScriptedHttpRequester::Exchange final : public Timer, public ListNode<Exch
  private:
   using Node = ListNode<Exchange>;
 
-  void reject_later(std::error_code code) {
-    answer_ = {.error = http_client_problem(request_, code, {}, true)};
-  }
+  void reject_later(std::error_code code) { answer_ = {.error = http_client_problem(request_, code, {}, true)}; }
   void expire() noexcept override {
     if (answer_.error == nullptr && request_.on_body && !answer_.response->body.empty()) return give_body();
     settle();

@@ -98,8 +98,8 @@ class HttpProtocol {
 
   // --- for sources and drains ---
 
-  /// An answer's `Date` line, of this second.
-  std::string_view date_line();
+  /// An answer's `Date` line; valid until the next one is made.
+  std::string_view date_line(std::chrono::system_clock::time_point now);
   HttpErrorBody make_error_body(int status, std::string_view reason) const;
 
  private:
