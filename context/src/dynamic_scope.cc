@@ -49,6 +49,7 @@ struct DynamicScope::Listener {
   ListenerSettings settings;
   ListenerSource::OnConnection on_connection;
   std::unique_ptr<Acceptor> acceptor;  // null while the scope in force has it still, and once it was given away
+  Listener* present = nullptr;         // which has it still
 
   /// Whether it can be connected to: not if it failed, which has closed it, nor if somebody removed its file.
   bool reachable() const {
@@ -113,7 +114,8 @@ DynamicScopeBuilder::~DynamicScopeBuilder() {
 }
 
 void DynamicScopeBuilder::listen(ListenerSettings settings, ListenerSource::OnConnection on_connection) {
-  if (const Listener* same = scope_->find(settings.address)) {
+  const bool any_port = !settings.address.is_unix() && settings.address.port() == 0;
+  if (const Listener* same = any_port ? nullptr : scope_->find(settings.address)) {
     const std::string where = same->settings.place.str();
     refuse(settings, fmt::format("{} is to be listened on twice{}{}", settings.address.str(),
                                  where.empty() ? "" : ", also by ", where));
@@ -121,9 +123,20 @@ void DynamicScopeBuilder::listen(ListenerSettings settings, ListenerSource::OnCo
   auto listener = std::make_unique<Listener>();
   listener->settings = std::move(settings);
   listener->on_connection = std::move(on_connection);
-  const Listener* present = in_force_ == nullptr ? nullptr : in_force_->find(listener->settings.address);
-  if (present == nullptr || !present->reachable()) open(*listener);
+  listener->present = present(listener->settings.address);
+  if (listener->present == nullptr) open(*listener);
   scope_->listeners_.push_back(std::move(listener));
+}
+
+/// The one in force whose socket goes on for `address`: of several that each have some free port the first one left.
+DynamicScope::Listener* DynamicScopeBuilder::present(const Address& address) const noexcept {
+  if (in_force_ == nullptr) return nullptr;
+  for (const auto& listener : in_force_->listeners_) {
+    if (listener->settings.address != address || !listener->reachable()) continue;
+    const auto taken = [&](const auto& other) { return other->present == listener.get(); };
+    if (std::none_of(scope_->listeners_.begin(), scope_->listeners_.end(), taken)) return listener.get();
+  }
+  return nullptr;
 }
 
 void DynamicScopeBuilder::open(Listener& listener) {
@@ -162,7 +175,7 @@ DynamicScopeBuilder::Changes DynamicScopeBuilder::changes() const noexcept {
 
 void DynamicScopeBuilder::prepare() {
   for (const auto& listener : scope_->listeners_) {
-    if (listener->acceptor == nullptr) set_options(*listener, *in_force_->find(listener->settings.address));
+    if (listener->acceptor == nullptr) set_options(*listener, *listener->present);
   }
 }
 
@@ -197,7 +210,7 @@ std::unique_ptr<DynamicScope> DynamicScopeBuilder::swap(std::unique_ptr<DynamicS
   undo_.clear();
   for (const auto& listener : scope_->listeners_) {
     if (listener->acceptor) continue;
-    listener->acceptor = std::move(in_force_->find(listener->settings.address)->acceptor);
+    listener->acceptor = std::move(std::exchange(listener->present, nullptr)->acceptor);
     listener->acceptor->whom = &listener->on_connection;
     listener->acceptor->source->set_max_connections(listener->settings.options.max_connections);
   }

@@ -138,6 +138,22 @@ TEST_F(ReloadTest, KeepsThePortThatWasChosen) {
   EXPECT_EQ(accepted_by(chosen), "b");
 }
 
+TEST_F(ReloadTest, GivesEachListenerOfAnyPortItsOwnAndKeepsThem) {
+  const ListenerSettings any = at(Address::parse("127.0.0.1:0"));
+  ASSERT_TRUE(load("a", {any, any}));
+  const Address first = reload.scope()->listeners().at(0)->local_address();
+  const Address second = reload.scope()->listeners().at(1)->local_address();
+  EXPECT_NE(first, second);
+  ASSERT_TRUE(load("b", {any, any, any}));
+  EXPECT_EQ(reload.scope()->listeners().at(0)->local_address(), first);
+  EXPECT_EQ(reload.scope()->listeners().at(1)->local_address(), second);
+  EXPECT_NE(reload.scope()->listeners().at(2)->local_address(), second);
+  ASSERT_TRUE(load("c", {any}));
+  EXPECT_EQ(reload.scope()->listeners().size(), 1);
+  EXPECT_EQ(accepted_by(first), "c");
+  EXPECT_FALSE(can_connect(second));
+}
+
 TEST_F(ReloadTest, ServesTheNewAddressAndRefusesTheOldOne) {
   keep = true;
   load("a", {at(socket("old"))});

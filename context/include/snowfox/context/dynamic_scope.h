@@ -74,6 +74,7 @@ class DynamicScopeBuilder {
   /// `on_connection` is called with who connects, from the swap on. An address that the scope in force has keeps its
   /// socket, and so does one that was inherited (LISTEN_FDS). Mode, backlog and limit may then be others than before;
   /// reuse_port cannot change.
+  /// Port 0 may be asked for several times: each time it is another port.
   /// Throws ConfigurationError that names the place if it cannot be listened on, or was asked for before.
   void listen(ListenerSettings settings, ListenerSource::OnConnection on_connection);
 
@@ -103,6 +104,7 @@ class DynamicScopeBuilder {
  private:
   using Listener = DynamicScope::Listener;
   struct Undo;
+  Listener* present(const Address& address) const noexcept;
   void open(Listener& listener);
   void set_options(const Listener& wanted, const Listener& present);
 
