@@ -240,10 +240,17 @@ std::shared_ptr<const Registrations> Registrations::load(const std::vector<std::
     }
   }
   if (!problems.empty()) throw ConfigurationError(std::move(problems), omitted);
-  for (std::size_t i = 0; i < all->services_.size(); ++i) {
-    all->by_id_.emplace(all->services_[i].id, static_cast<ServiceIndex>(i));
-  }
+  all->index();
   return all;
+}
+
+Registrations::Registrations(std::vector<Registration> services, std::string homeserver_domain)
+    : services_(std::move(services)), homeserver_domain_(std::move(homeserver_domain)) {
+  index();
+}
+
+void Registrations::index() {
+  for (std::size_t i = 0; i < services_.size(); ++i) by_id_.emplace(services_[i].id, static_cast<ServiceIndex>(i));
 }
 
 std::optional<ServiceIndex> Registrations::find(std::string_view id) const {

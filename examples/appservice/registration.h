@@ -60,6 +60,9 @@ class Registrations {
   static std::shared_ptr<const Registrations> load(const std::vector<std::string>& files,
                                                    const std::string& homeserver_domain, Io& io = Io::system());
 
+  /// Of services that were not read from files: with ids and tokens of their own each.
+  explicit Registrations(std::vector<Registration> services, std::string homeserver_domain = "");
+
   std::size_t size() const noexcept { return services_.size(); }
   /// `service` must be less than size().
   const Registration& operator[](ServiceIndex service) const noexcept { return services_[service]; }
@@ -77,6 +80,7 @@ class Registrations {
 
  private:
   Registrations() = default;
+  void index();
 
   std::vector<Registration> services_;
   std::unordered_map<std::string_view, ServiceIndex> by_id_;

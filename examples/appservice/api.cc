@@ -1,0 +1,194 @@
+#include "appservice/api.h"
+
+#include <chrono>
+#include <cmath>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include <snowfox/core/error.h>
+#include <snowfox/http/http_json.h>
+
+namespace snowfox::appservice {
+namespace {
+
+constexpr std::string_view kComponent = "api";
+constexpr std::string_view kSubmitPath = "/_snowfox/appservice/v1/events";
+/// What a ping may say and be told.
+constexpr std::size_t kMostPingBytes = 16U << 10;
+constexpr std::size_t kMostShownBytes = 1000;
+
+/// `Authorization: Bearer …`, else `?access_token=` if that is allowed.
+std::optional<std::string> token_of(const HttpRequest& request, bool in_query) {
+  constexpr std::string_view kBearer = "Bearer ";
+  if (const auto field = request.field("Authorization")) {
+    if (field->size() < kBearer.size() || !same_token(field->substr(0, kBearer.size() - 1), "Bearer")) return "";
+    return std::string(field->substr(kBearer.size()));
+  }
+  return in_query ? request.query_value("access_token") : std::nullopt;
+}
+
+void refuse_submission(HttpResponder& responder, const std::exception_ptr& error, LoopManager& loop) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ClientEventError& wrong) {
+    answer_error(responder, wrong.status(), wrong.status() == 413 ? "M_TOO_LARGE" : "M_BAD_JSON", wrong.what());
+    return;
+  } catch (const std::system_error& failed) {
+    if (failed.code() == Errc::LimitReached) {
+      answer_error(responder, 429, "M_LIMIT_EXCEEDED", "too much is waiting to be stored", {{"Retry-After", "1"}});
+      return;
+    }
+  } catch (const std::exception&) {
+  }
+  loop.log().warning(kComponent, "events could not be stored", {{"error", describe(error)}},
+                     responder.correlation_id());
+  answer_error(responder, 503, "M_UNKNOWN", "the events cannot be stored at the moment", {{"Retry-After", "5"}});
+}
+
+}  // namespace
+
+bool answer_error(HttpResponder& responder, int status, std::string_view code, std::string_view error,
+                  HttpFields fields) {
+  return answer_json(responder, status, {{"errcode", code}, {"error", error}}, fields);
+}
+
+HttpErrorBody matrix_error_body(int status, std::string_view reason) {
+  std::string_view code = "M_UNKNOWN";
+  if (status == 404 || status == 405) code = "M_UNRECOGNIZED";
+  if (status == 413) code = "M_TOO_LARGE";
+  return {"application/json", nlohmann::json{{"errcode", code}, {"error", reason}}.dump()};
+}
+
+Api::Api(LoopManager& loop, HttpProtocol& protocol, Intake& intake, Scheduler& scheduler, ServiceClient& client,
+         Rooms& rooms)
+    : loop_(loop), intake_(intake), scheduler_(scheduler), client_(client), rooms_(rooms) {
+  protocol.router.add("POST", kSubmitPath, [this](HttpEvent& event) { submit(event); });
+  protocol.router.add("POST", "/_matrix/client/v1/appservice/{id}/ping", [this](HttpEvent& event) { ping(event); },
+                      {.max_body_bytes = kMostPingBytes});
+  protocol.router.add("GET", "/_snowfox/appservice/v1/users/{user}",
+                      [this](HttpEvent& event) { query(event, Asked::User); });
+  protocol.router.add("GET", "/_snowfox/appservice/v1/rooms/{alias}",
+                      [this](HttpEvent& event) { query(event, Asked::Room); });
+}
+
+// --- events ---
+
+void Api::submit(HttpEvent& event) {
+  if (!authorised(event)) return;
+  const CorrelationId id = event.responder().correlation_id();
+  const std::shared_ptr<HttpRequest> request = event.take_request();
+  const auto responder = std::make_shared<HttpResponder>(event.take_responder());
+  intake_.submit(request->body(), request, id)
+      .then([responder](const std::vector<std::string>& ids) {
+        answer_json(*responder, 200, {{"event_ids", ids}});
+      })
+      .otherwise([responder, this](const std::exception_ptr& error) { refuse_submission(*responder, error, loop_); })
+      .detach();
+}
+
+bool Api::authorised(HttpEvent& event) const {
+  if (submit_token_.empty()) return true;
+  const auto token = token_of(event.request(), false);
+  if (token && same_secret(*token, submit_token_)) return true;
+  if (token) {
+    answer_error(event.responder(), 403, "M_FORBIDDEN", "that is not the submit token");
+  } else {
+    answer_error(event.responder(), 401, "M_MISSING_TOKEN", "the submit token is missing: Authorization: Bearer …");
+  }
+  return false;
+}
+
+// --- pings ---
+
+void Api::ping(HttpEvent& event) {
+  HttpResponder& now = event.responder();
+  const auto token = token_of(event.request(), true);
+  if (!token) return static_cast<void>(answer_error(now, 401, "M_MISSING_TOKEN", "the as_token is missing"));
+  const auto whose = scheduler_.registrations().find_by_token(*token);
+  if (!whose) return static_cast<void>(answer_error(now, 403, "M_FORBIDDEN", "that is no service's as_token"));
+  Delivery& delivery = scheduler_.at(*whose);
+  if (delivery.registration().id != *event.request().parameter("id")) {
+    return static_cast<void>(answer_error(now, 403, "M_FORBIDDEN", "that is another service's as_token"));
+  }
+  std::string transaction_id;
+  if (!event.request().body().empty()) {
+    const auto body = json_body(event);
+    if (!body) return;
+    if (body->is_object() && body->contains("transaction_id")) {
+      const auto& given = (*body)["transaction_id"];
+      if (!given.is_string()) {
+        return static_cast<void>(answer_error(now, 400, "M_BAD_JSON", "transaction_id: expected a string"));
+      }
+      transaction_id = given.get<std::string>();
+    }
+  }
+  if (!delivery.registration().url) {
+    return static_cast<void>(answer_error(now, 400, "M_URL_NOT_SET", "the service's registration has no url"));
+  }
+  const auto responder = std::make_shared<HttpResponder>(event.take_responder());
+  const TimePoint begun = loop_.now();
+  delivery.ping(transaction_id)
+      .then([responder, begun, this](const Answer& answer) {
+        using std::chrono::duration_cast;
+        const auto took = duration_cast<std::chrono::milliseconds>(loop_.now() - begun).count();
+        switch (answer.kind) {
+          case Answer::Kind::Ok:
+          case Answer::Kind::BadBody: return static_cast<void>(answer_json(*responder, 200, {{"duration_ms", took}}));
+          case Answer::Kind::Status:
+            return static_cast<void>(answer_json(*responder, 502,
+                                                 {{"errcode", "M_BAD_STATUS"},
+                                                  {"error", "the service has answered " + answer.text},
+                                                  {"status", answer.status},
+                                                  {"body", answer.body.substr(0, kMostShownBytes)}}));
+          case Answer::Kind::NoConnection:
+            return static_cast<void>(answer_error(*responder, 502, "M_CONNECTION_FAILED", answer.text));
+          case Answer::Kind::Timeout:
+            return static_cast<void>(answer_error(*responder, 504, "M_CONNECTION_TIMEOUT", answer.text));
+        }
+      })
+      .detach();
+}
+
+// --- users and rooms ---
+
+void Api::query(HttpEvent& event, Asked what) {
+  if (!authorised(event)) return;
+  std::string name(*event.request().parameter(what == Asked::User ? "user" : "alias"));
+  const Interest& interest = rooms_.interest();
+  const SharedServiceSet set = what == Asked::User ? interest.users(name) : interest.aliases(name);
+  std::vector<std::string> services;
+  for (const ServiceIndex service : set->list()) {
+    if (interest.registrations()[service].url) services.push_back(interest.registrations()[service].id);
+  }
+  ask_services(event.take_responder(), what, std::move(name), std::move(services)).detach(loop_);
+}
+
+Promise<Answer> Api::ask(const Delivery& service, Asked what, const std::string& name) {
+  return what == Asked::User ? client_.has_user(service.registration(), name)
+                             : client_.has_room(service.registration(), name);
+}
+
+Task<> Api::ask_services(HttpResponder responder, Asked what, std::string name, std::vector<std::string> services) {
+  for (const std::string& id : services) {
+    Delivery* const service = scheduler_.find(id);
+    if (service == nullptr || !service->registration().url) continue;
+    Promise<Answer> asked = ask(*service, what, name);
+    const Answer answer = co_await std::move(asked);
+    if (answer.ok()) {
+      answer_json(responder, 200, {{"exists", true}, {"service", id}});
+      co_return;
+    }
+    if (answer.status != 404) {
+      loop_.log().warning(kComponent, "a service did not say whether it knows a name: taken for no",
+                          {{"service", id}, {"name", name}, {"error", answer.text}}, responder.correlation_id());
+    }
+  }
+  answer_error(responder, 404, "M_NOT_FOUND", "no service knows of it");
+}
+
+}  // namespace snowfox::appservice

@@ -1,0 +1,187 @@
+#include "appservice/daemon.h"
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include <snowfox/context/configuration_error.h>
+#include <snowfox/context/content_hash.h>
+#include <snowfox/context/yaml_reader.h>
+#include <snowfox/core/error.h>
+#include <snowfox/http/http_source.h>
+#include <snowfox/promises/sleep.h>
+
+#include "appservice/sqlite_store.h"
+
+namespace snowfox::appservice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kComponent = "appservice";
+/// Between attempts to read what the store knows, when the daemon starts.
+constexpr Duration kStoreRetry = 2s;
+
+HttpOptions api_options() {
+  HttpOptions options;
+  options.server = "appservice";
+  return options;
+}
+
+HttpClientOptions client_settings() {
+  HttpClientOptions options;
+  // A service has at most one transaction, one ping and some queries at a time.
+  options.most_per_host = 100;
+  options.user_agent = "snowfox-appservice";
+  return options;
+}
+
+}  // namespace
+
+LoadedConfiguration<Settings> load_settings(const std::string& path, Io& io) {
+  LoadedConfiguration<Configuration> read = load_yaml<Configuration>(path, {}, io);
+  LoadedConfiguration<Settings> loaded{.configuration = {}, .metadata = read.metadata};
+  loaded.configuration.configuration = std::move(read.configuration);
+  const Configuration& configuration = loaded.configuration.configuration;
+  const std::vector<std::string> files = configuration.registration_files();
+  loaded.configuration.registrations = Registrations::load(files, configuration.homeserver_domain, io);
+  // A registration that has changed is another configuration, too.
+  ContentHash hash;
+  hash.add(read.metadata.version);
+  for (const std::string& file : files) hash.add(YamlReader::open(file, {}, io).metadata().version);
+  loaded.metadata.version = hash.str();
+  return loaded;
+}
+
+Daemon::Daemon(Process& process, std::string path)
+    : process_(process),
+      loop_(process.loop()),
+      path_(std::move(path)),
+      first_(load_settings(path_)),
+      store_(open_store(loop_, first_.configuration.configuration)),
+      http_client_(loop_, client_settings()),
+      service_client_(loop_, http_client_, client_options(first_.configuration.configuration)),
+      scheduler_(loop_, *store_, service_client_, delivery_options(first_.configuration.configuration)),
+      rooms_(loop_, *store_, make_interest(first_.configuration.registrations)),
+      intake_(loop_, scheduler_, rooms_),
+      api_protocol_(api_options()),
+      admin_protocol_(api_options()),
+      api_(loop_, api_protocol_, intake_, scheduler_, service_client_, rooms_),
+      monitoring_(loop_),
+      reload_(
+          process.scope(), [this] { return load_settings(path_); },
+          [this](const Settings& settings, DynamicScopeBuilder& scope) { build(settings, scope); }) {
+  api_protocol_.error_body = admin_protocol_.error_body = &matrix_error_body;
+  monitoring_.add_to(admin_protocol_);
+  monitoring_.watch(api_protocol_, "api");
+  monitoring_.watch(admin_protocol_, "admin");
+  monitoring_.ready_when("store", [this] { return learnt_ && store_->trouble().empty(); });
+  reload_.apply(std::move(first_)).check();
+  process_.on_reload([this] { reload_.reload(); });
+  process_.on_shutdown([this](Process::Completion completion) { end(std::move(completion)).detach(loop_); });
+  learn_services().detach(loop_);
+}
+
+std::unique_ptr<Store> Daemon::open_store(LoopManager& loop, const Configuration& configuration) {
+  return std::make_unique<SqliteStore>(loop, configuration.store.path_or_uri, configuration.remember_event_ids);
+}
+
+ServiceClientOptions Daemon::client_options(const Configuration& configuration) {
+  ServiceClientOptions options;
+  options.connect_timeout = configuration.limits.connect_timeout;
+  options.response_timeout = configuration.limits.response_timeout;
+  options.body_timeout = configuration.limits.body_timeout;
+  options.legacy_query_token = configuration.legacy_query_token;
+  return options;
+}
+
+DeliveryOptions Daemon::delivery_options(const Configuration& configuration) {
+  const Limits& limits = configuration.limits;
+  DeliveryOptions options;
+  options.limits = {.events = limits.events_per_transaction, .bytes = limits.bytes_per_transaction};
+  options.first_retry = limits.first_retry;
+  options.longest_retry = limits.longest_retry;
+  options.park_after = limits.park_after;
+  options.park_server_errors_after = limits.park_server_errors_after;
+  return options;
+}
+
+std::shared_ptr<const Interest> Daemon::make_interest(std::shared_ptr<const Registrations> registrations) {
+  InterestOptions options;
+  options.on_gave_up = [this](const Registration& service, std::string_view key, const Pattern&) {
+    loop_.log().warning(kComponent, "a pattern takes too long for some texts: they do not match it",
+                        {{"service", service.id}, {"key", key}});
+  };
+  return std::make_shared<const Interest>(std::move(registrations), std::move(options));
+}
+
+// --- configurations ---
+
+void Daemon::build(const Settings& settings, DynamicScopeBuilder& scope) {
+  const Configuration& configuration = settings.configuration;
+  const bool first = reload_.scope() == nullptr;
+  const auto serve = [this](HttpProtocol& protocol) {
+    return [this, &protocol](const ListenerSource::Connection& client) { serve_http(loop_, client.channel, protocol); };
+  };
+  scope.listen({.address = configuration.listen}, serve(api_protocol_));
+  scope.listen({.address = configuration.admin}, serve(admin_protocol_));
+  scope.set_log(configuration.log);
+  scope.at_swap([this, &settings, first] { apply(settings, first); });
+}
+
+void Daemon::apply(const Settings& settings, bool first) {
+  const Configuration& configuration = settings.configuration;
+  for (const ConfigurationProblem& note : settings.registrations->notes()) {
+    loop_.log().info(kComponent, "in a registration, and not known here", {{"what", note.str()}});
+  }
+  api_protocol_.options.max_body_bytes = configuration.limits.max_submit_bytes;
+  api_protocol_.options.max_decoded_bytes = configuration.limits.max_submit_bytes;
+  api_.set_submit_token(configuration.submit_token);
+  intake_.set_limits(
+      {.submit_bytes = configuration.limits.max_submit_bytes, .event_bytes = configuration.limits.max_event_bytes});
+  if (first) return;
+  service_client_.set_options(client_options(configuration));
+  scheduler_.set_options(delivery_options(configuration));
+  rooms_.registrations_changed(make_interest(settings.registrations));
+  if (learnt_) scheduler_.set_registrations(settings.registrations);
+  const StoreConfiguration& before = reload_.configuration().configuration.store;
+  if (before.kind != configuration.store.kind || before.path_or_uri != configuration.store.path_or_uri) {
+    loop_.log().warning(kComponent, "another store is used only after a restart");
+  }
+}
+
+/// Until what waits is known, submissions wait.
+Task<> Daemon::learn_services() {
+  for (;;) {
+    std::exception_ptr error;
+    try {
+      std::vector<ServiceRecord> known = co_await store_->services();
+      scheduler_.start(reload_.configuration().registrations, std::move(known));
+      intake_.begin();
+      learnt_ = true;
+      co_return;
+    } catch (const std::exception&) {
+      error = std::current_exception();
+    }
+    loop_.log().error(kComponent, "the store cannot be read, trying again", {{"error", describe(error)}});
+    co_await snowfox::sleep(loop_, kStoreRetry);
+  }
+}
+
+Address Daemon::address() const { return reload_.scope()->listeners().at(0)->local_address(); }
+Address Daemon::admin_address() const { return reload_.scope()->listeners().at(1)->local_address(); }
+
+// --- the end ---
+
+/// Listeners are closed already. Who is being answered is answered, what is on its way to a service arrives, then the
+/// store closes. What takes longer than the process gives it is sent again after the next start.
+Task<> Daemon::end(Process::Completion completion) {
+  auto [answered, all_answered] = make_promise<void>(loop_);
+  api_protocol_.finish([resolver = std::make_shared<Resolver<void>>(std::move(all_answered))] { resolver->resolve(); });
+  co_await scheduler_.finish();
+  co_await std::move(answered);
+  co_await store_->close();
+  completion.done();
+}
+
+}  // namespace snowfox::appservice
