@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <CLI/CLI.hpp>
 
 #include <snowfox/context/process.h>
@@ -21,6 +22,13 @@ int check(const std::string& path) {
   fmt::print("{}: ok, {} service{}\n", path, services.size(), services.size() == 1 ? "" : "s");
   for (const ConfigurationProblem& note : services.notes()) fmt::print("note: {}\n", note.str());
   return 0;
+}
+
+/// `HOST:PORT`, as the configuration has it.
+std::string shown(const Address& address) {
+  constexpr std::string_view kTcp = "tcp:";
+  std::string text = address.str();
+  return text.starts_with(kTcp) ? text.substr(kTcp.size()) : text;
 }
 
 }  // namespace
@@ -50,7 +58,7 @@ int main(int argc, char** argv) try {
   settings.umask = 077;
   Process process(settings);
   Daemon daemon(process, path);
-  fmt::print("appservice: listening on {}, admin on {}\n", daemon.address().str(), daemon.admin_address().str());
+  fmt::print("appservice: listening on {}, admin on {}\n", shown(daemon.address()), shown(daemon.admin_address()));
   std::fflush(stdout);
   return process.run();
 } catch (const std::exception& error) {
