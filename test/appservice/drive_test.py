@@ -5,10 +5,12 @@ import asyncio
 import json
 import pathlib
 import sys
+import tempfile
 import unittest
 
 import drive
-from fault_proxy import connect, read_message
+from counterparts import UNREACHABLE, install_or_skip
+from http_messages import connect, read_message
 
 
 class FakeDaemon:
@@ -144,7 +146,7 @@ class Queue:
                     continue
                 json.loads(answer.body)
                 return status
-            except (*drive.UNREACHABLE, ValueError, AttributeError):
+            except (*UNREACHABLE, ValueError, AttributeError):
                 return 0
         return 0
 
@@ -152,7 +154,8 @@ class Queue:
 def driven(daemon, *options):
     options = drive.parse(["--down", "0", "--events", "200", *options])
     options.modules = str(pathlib.Path(MODULES).parent)
-    return asyncio.run(drive.run(options, lambda directory: daemon, tell=lambda line: None))
+    with tempfile.TemporaryDirectory() as options.keep:
+        return asyncio.run(drive.run(options, lambda directory: daemon, tell=lambda line: None))
 
 
 class DriveTest(unittest.TestCase):
@@ -190,5 +193,5 @@ class DriveTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    MODULES = drive.install_or_skip(sys.argv)
+    MODULES = install_or_skip(sys.argv)
     unittest.main(verbosity=2)

@@ -9,7 +9,8 @@ not while the proxy is down. The decisions depend on the seed and the number of 
 a line of JSON in the log: `--replay LOG` has the same faults again.
 
     pass            hand the request on, and the answer back
-    status:N        answer N, without asking the service (429 says when to come again)
+    status:N        answer N, without asking the service (429 says when to come again; 413 waits for a transaction that the
+                    service has not taken yet)
     empty           answer 200 with nothing
     not_json        answer 200 with HTML
     hang            keep the request and never answer, until released
@@ -34,18 +35,14 @@ import random
 import re
 import signal
 import socket
-import struct
 import sys
 
-MAX_HEAD = 64 * 1024
-MAX_BODY = 64 * 1024 * 1024
+from http_messages import Malformed, WatchedReader, answer, connect, read_message, reset
+
 TRANSACTION = re.compile(rb"PUT ([^ ]*)/transactions/([^/? ]+)(\?[^ ]*)? HTTP/1\.1\r\n")
 KINDS = ("pass", "status", "empty", "not_json", "hang", "hang_answer", "reset", "lose_answer", "half_answer", "trickle",
          "close", "redirect", "down")
-
-
-class Malformed(Exception):
-    """Not HTTP/1.1 as this proxy knows it."""
+TOO_LARGE = "status:413"
 
 
 def check_faults(faults):
@@ -54,96 +51,6 @@ def check_faults(faults):
         if kind not in KINDS or (kind in ("status", "down")) != bool(argument):
             raise ValueError(f"no such fault: {fault}")
         float(argument or 0)
-
-
-class Message:
-    """A request or an answer: its head as it came, and its body without chunks."""
-
-    def __init__(self, head, body):
-        self.head = head
-        self.body = body
-        self.first_line, *lines = head[:-4].split(b"\r\n")
-        self.headers = {}
-        for line in lines:
-            name, _, value = line.partition(b":")
-            self.headers[name.strip().lower()] = value.strip()
-
-    def framed(self, without=()):
-        """To be sent on, with the length of the body instead of chunks."""
-        without = {b"content-length", b"transfer-encoding", *without}
-        lines = [line for line in self.head[:-4].split(b"\r\n")
-                 if line.partition(b":")[0].strip().lower() not in without]
-        return b"\r\n".join([*lines, b"Content-Length: %d" % len(self.body), b"", b""]) + self.body
-
-    def closes(self):
-        return self.headers.get(b"connection", b"").lower() == b"close" or b" HTTP/1.0" in self.first_line
-
-
-class WatchedReader(asyncio.StreamReader):
-    """Tells that the other side is gone even while nobody reads."""
-
-    def __init__(self):
-        super().__init__(limit=MAX_HEAD)
-        self.gone = asyncio.Event()
-
-    def feed_eof(self):
-        super().feed_eof()
-        self.gone.set()
-
-    def set_exception(self, exception):
-        super().set_exception(exception)
-        self.gone.set()
-
-
-async def connect(host, port):
-    reader = WatchedReader()
-    transport, protocol = await asyncio.get_running_loop().create_connection(
-        lambda: asyncio.StreamReaderProtocol(reader), host, port)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
-
-
-async def read_message(reader, before_body=None):
-    """None at the end of the connection."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise Malformed("a head that ends in the middle") from None
-        return None
-    except asyncio.LimitOverrunError:
-        raise Malformed("a head without end") from None
-    message = Message(head, b"")
-    if before_body:
-        before_body(message)
-    if message.headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-        parts = []
-        while size := int((await reader.readline()).partition(b";")[0], 16):
-            if size > MAX_BODY or sum(map(len, parts)) > MAX_BODY:
-                raise Malformed("a body without end")
-            parts.append(await reader.readexactly(size))
-            await reader.readline()
-        while (await reader.readline()).strip():
-            pass
-        message.body = b"".join(parts)
-    else:
-        length = int(message.headers.get(b"content-length", 0))
-        if length > MAX_BODY:
-            raise Malformed("a body without end")
-        message.body = await reader.readexactly(length)
-    return message
-
-
-def answer(status, body, *headers):
-    lines = [f"HTTP/1.1 {status} Fault", "Content-Type: application/json", *headers, f"Content-Length: {len(body)}", "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-def reset(writer):
-    """Ends the connection so that the other side sees it was reset."""
-    connection = writer.get_extra_info("socket")
-    if connection is not None and connection.fileno() >= 0:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 class Ledger:
@@ -322,14 +229,19 @@ class FaultProxy:
         if txn in self.redirected:
             self.redirected.discard(txn)
             return "redirected"
-        if self.script:
-            return self.script.popleft()
-        # Drawn even if there is no mix, so that what comes later does not depend on when it was set.
-        draw = self.random.random()
-        for fault, weight in self.mix.items():
-            draw -= weight / sum(self.mix.values())
-            if draw < 0:
+        # A service that has taken a transaction does not find it too large when it comes again.
+        taken = self.ledger.delivered[txn] > 0
+        for _ in range(len(self.script)):
+            fault = self.script.popleft()
+            if not (taken and fault == TOO_LARGE):
                 return fault
+            self.script.append(fault)
+        # Drawn even if there is no mix, so that what comes later does not depend on when it was set.
+        draw = self.random.random() * (sum(self.mix.values()) or 1)
+        for fault, weight in self.mix.items():
+            draw -= weight
+            if draw < 0:
+                return "pass" if taken and fault == TOO_LARGE else fault
         return "pass"
 
     async def suffer(self, fault, txn, request, client, upstream, released):
@@ -367,6 +279,8 @@ class FaultProxy:
             return False
         pieces = [text[at:at + 16] for at in range(0, len(text), 16)] if kind == "trickle" else [text]
         for piece in pieces[:-1]:
+            if reader.gone.is_set():
+                return False
             writer.write(piece)
             await asyncio.sleep(0.01)
         # Who is still there at this moment may have had the whole answer; who is not cannot.

@@ -9,8 +9,9 @@ import sys
 import tempfile
 import unittest
 
-from drive import UNREACHABLE, request
-from fault_proxy import FaultProxy, check_faults, connect, read_message
+from counterparts import UNREACHABLE, request
+from fault_proxy import FaultProxy, check_faults
+from http_messages import connect, read_message
 
 EVENTS = {"events": [{"event_id": "$a"}]}
 
@@ -49,6 +50,9 @@ class ProxyTest(unittest.IsolatedAsyncioTestCase):
     async def meets(self, fault, number=1):
         """What a client is told under this fault: status and body, or None."""
         self.proxy.set_faults(script=[fault])
+        return await self.meets_next(number)
+
+    async def meets_next(self, number):
         try:
             status, _, body = await self.put(number)
             return status, body
@@ -96,6 +100,11 @@ class ProxyTest(unittest.IsolatedAsyncioTestCase):
             await asyncio.sleep(0)
         self.assertEqual(await self.meets("pass"), (200, b"{  }"))
         self.assertEqual(self.proxy.ledger.problems, [])
+
+    async def test_finds_no_transaction_too_large_that_the_service_has_taken(self):
+        self.proxy.set_faults(script=["lose_answer", "status:413", "empty"])
+        answers = [await self.meets_next(number) for number in (1, 1, 1, 2, 2)]
+        self.assertEqual(answers, [None, (200, b""), (200, b"{  }"), (413, answers[3][1]), (200, b"{  }")])
 
     async def test_redirects_to_the_modern_path_once(self):
         self.proxy.set_faults(script=["redirect", "status:500"])

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """What README.md says of the libraries that the services are built on: services_test.py [--modules DIRECTORY]. Ends with 77
 where they cannot run."""
-import asyncio
 import json
 import pathlib
 import sys
 import tempfile
 import unittest
 
-import drive
+import counterparts
+from http_messages import connect, read_message
 
 V1 = "/_matrix/app/v1"
 
@@ -23,7 +23,7 @@ class ServiceTest(unittest.IsolatedAsyncioTestCase):
         self.directory = tempfile.TemporaryDirectory()
         self.services = {}
         for kind in ("appservice", "bot_sdk"):
-            service = drive.Service(kind, kind, pathlib.Path(self.directory.name), 1)
+            service = counterparts.Service(kind, kind, pathlib.Path(self.directory.name), 1)
             await service.start(MODULES)
             self.services[kind] = service
 
@@ -34,7 +34,7 @@ class ServiceTest(unittest.IsolatedAsyncioTestCase):
 
     async def ask(self, kind, method, path, content=None, token=None):
         service = self.services[kind]
-        status, headers, body = await drive.request(("127.0.0.1", service.proxy.port), method, path,
+        status, headers, body = await counterparts.request(("127.0.0.1", service.proxy.port), method, path,
                                                     token or service.hs_token, content)
         return status, headers, body
 
@@ -60,6 +60,24 @@ class ServiceTest(unittest.IsolatedAsyncioTestCase):
             for number, name in [(1, "a"), (2, "b"), (1, "a")]:
                 self.assertEqual(await self.put(kind, number, events(name)), (200, {}))
             self.assertEqual([line["event_id"] for line in self.recorded(kind)].count("$a"), twice)
+
+    async def test_what_they_remember_in_memory_is_gone_when_they_start_again(self):
+        for kind, service in self.services.items():
+            await self.put(kind, 1, events("a"))
+            await service.stop()
+            await service.start(MODULES)
+            self.assertEqual(await self.put(kind, 1, events("a")), (200, {}))
+            self.assertEqual([line["event_id"] for line in self.recorded(kind)], ["$a", "$a"])
+
+    async def test_neither_takes_what_is_no_json(self):
+        for service in self.services.values():
+            reader, writer = await connect("127.0.0.1", service.proxy.port)
+            writer.write(f"PUT {V1}/transactions/1 HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer {service.hs_token}\r\n"
+                         "Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"events\":[".encode())
+            answer = await read_message(reader)
+            writer.close()
+            self.assertEqual(answer.first_line, b"HTTP/1.1 400 Bad Request")
+            self.assertIn(b"text/html", answer.headers[b"content-type"])
 
     async def test_neither_takes_a_transaction_with_another_token(self):
         for kind, status in [("appservice", 403), ("bot_sdk", 401)]:
@@ -92,5 +110,5 @@ class ServiceTest(unittest.IsolatedAsyncioTestCase):
 
 
 if __name__ == "__main__":
-    MODULES = drive.install_or_skip(sys.argv)
+    MODULES = counterparts.install_or_skip(sys.argv)
     unittest.main(verbosity=2)
