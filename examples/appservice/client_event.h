@@ -15,9 +15,9 @@ struct EventFacts {
   std::string room_id;
   std::string sender;
   std::string type;
-  std::optional<std::string> state_key;  ///< of state events
-  std::string membership;                ///< content.membership of m.room.member; empty otherwise
-  std::vector<std::string> aliases;      ///< of m.room.aliases and m.room.canonical_alias
+  std::optional<std::string> state_key = {};  ///< of state events
+  std::string membership = {};                ///< content.membership of m.room.member; empty otherwise
+  std::vector<std::string> aliases = {};      ///< of m.room.aliases and m.room.canonical_alias
 };
 
 /// An event as it is kept until it has been sent.

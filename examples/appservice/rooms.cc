@@ -188,14 +188,17 @@ void Rooms::load_next() {
 Task<void> Rooms::load(CachedRoom& room) {
   const StoredRoom stored = co_await with_deadline(source_.load_room(room.id), options_.load_timeout);
   room.own = interest_->rooms(room.id);
-  std::size_t since_pause = 0;
-  std::uint64_t executions = interest_->counters().executions;
+  // One that gives up has cost as much as some hundreds that come to an end.
+  constexpr std::uint64_t kCostOfGivingUp = 500;
+  std::uint64_t since_pause = 0;
   for (const std::string& member : stored.members) {
+    const InterestCounters before = interest_->counters();
     room.join(member, interest_->users(member));
-    if (++since_pause < options_.slice && interest_->counters().executions - executions < options_.slice) continue;
+    const InterestCounters& after = interest_->counters();
+    since_pause += 1 + after.executions - before.executions + kCostOfGivingUp * (after.gave_up - before.gave_up);
+    if (since_pause < options_.slice) continue;
     co_await sleep(loop_, Duration::zero());
     since_pause = 0;
-    executions = interest_->counters().executions;
   }
   for (const RoomAliases& one : stored.aliases) {
     room.set_aliases(one.origin, interested_in(*interest_, one.aliases));

@@ -64,7 +64,8 @@ struct RoomsOptions {
   std::size_t cache_bytes = 64U << 20;  ///< of rooms that nobody needs at the moment; estimated
   std::size_t concurrent_loads = 8;     ///< more wait for their turn
   Duration load_timeout = std::chrono::seconds(30);
-  /// After so many users of a room that is loaded (or as many regular expressions) the loop does other things first.
+  /// After so many users of a room that is loaded, and regular expressions tried for them, the loop does other things
+  /// first: about a millisecond.
   std::size_t slice = 2000;
 };
 

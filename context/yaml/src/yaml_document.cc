@@ -319,7 +319,15 @@ bool parse_yaml(std::string_view text, std::uint32_t file, YamlDocument& documen
   } catch (const NotYaml& error) {
     problems.add(error.mark, builder.path(error.mark.line), error.message);
   } catch (const YAML::Exception& error) {
-    std::string message = "not valid YAML: " + error.msg;
+    // It may end with the first byte of the character that it is about.
+    const std::string_view text_of_error = error.msg;
+    std::size_t length = 0;
+    while (length < text_of_error.size()) {
+      const std::size_t more = utf8_length(text_of_error.substr(length));
+      if (more == 0) break;
+      length += more;
+    }
+    std::string message = "not valid YAML: " + error.msg.substr(0, length);
     if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR) message += "; a text that begins with * is to stand in quotes";
     const YamlMark mark = builder.mark(error.mark);
     problems.add(mark, builder.path(mark.line), std::move(message));
