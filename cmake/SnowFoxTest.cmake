@@ -3,12 +3,13 @@
 #   [LABELS label...]     besides COMPONENT
 #   [THREADS pattern...]  GoogleTest patterns ("WorkerSourceTest.*") of tests with more than one thread: these also get
 #                         the label `threads`, by which the thread sanitizer finds them
-#   [TIMEOUT seconds])    of each test; 60 without
+#   [TIMEOUT seconds]     of each test; 60 without
+#   [WHOLE])              one test of ctest for all, where they share what takes long to make
 #
 # Makes one executable of a directory's tests. ctest runs each test as a process of its own, several at a time: a test
 # takes its files from a temporary directory and its ports from the kernel.
 function(snowfox_add_test COMPONENT)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS;THREADS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WHOLE" "TIMEOUT" "LIBS;LABELS;THREADS")
   set(sources ${arg_UNPARSED_ARGUMENTS})
   if(NOT sources)
     return()
@@ -27,7 +28,10 @@ function(snowfox_add_test COMPONENT)
   target_precompile_headers(${target} REUSE_FROM snowfox_test_headers)
 
   set(labels ${COMPONENT} ${arg_LABELS})
-  if(arg_THREADS)
+  if(arg_WHOLE)
+    add_test(NAME ${COMPONENT} COMMAND ${target})
+    set_tests_properties(${COMPONENT} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${labels}" SKIP_RETURN_CODE 77)
+  elseif(arg_THREADS)
     list(JOIN arg_THREADS ":" threads)
     _snowfox_discover_tests(${target} "${threads}" ${arg_TIMEOUT} ${labels} threads)
     _snowfox_discover_tests(${target} "-${threads}" ${arg_TIMEOUT} ${labels})
