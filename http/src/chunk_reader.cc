@@ -46,7 +46,10 @@ const char* ChunkReader::expect(char c, char wanted, State then) noexcept {
 const char* ChunkReader::take(char c, Refusal& refusal) {
   switch (state_) {
     case State::Size: return take_size(c, refusal);
-    case State::Extensions: return take_extension(c);
+    case State::ExtensionName:
+    case State::ExtensionValue:
+    case State::ExtensionQuoted:
+    case State::ExtensionEnd: return take_extension(c);
     case State::SizeEnd: {
       const State then = left_ == 0 ? State::TrailerBegin : State::Data;
       digits_ = 0;
@@ -78,24 +81,37 @@ const char* ChunkReader::take_size(char c, Refusal& refusal) {
     return nullptr;
   }
   extensions_ = 0;
-  quoted_ = escaped_ = false;
-  state_ = c == '\r' ? State::SizeEnd : State::Extensions;
+  begun_ = false;
+  state_ = c == '\r' ? State::SizeEnd : State::ExtensionName;
   return nullptr;
 }
 
+// `;name`, `;name=value` or `;name="value"`, any number of them.
 const char* ChunkReader::take_extension(char c) noexcept {
-  if (c == '\r' && !quoted_) {
+  const bool quoted = state_ == State::ExtensionQuoted;
+  const bool whole = state_ == State::ExtensionEnd || (begun_ && !quoted);
+  if (c == '\r' && whole) {
     state_ = State::SizeEnd;
     return nullptr;
   }
   if (++extensions_ > kLongestExtensions) return "chunk extensions longer than 256 bytes";
   if (control_character(c)) return "a chunk extension has a control character";
-  if (escaped_) {
+  if (quoted) {
+    if (!escaped_ && c == '"') state_ = State::ExtensionEnd;
+    escaped_ = !escaped_ && c == '\\';
+  } else if (c == ';' && whole) {
+    state_ = State::ExtensionName;
+    begun_ = false;
+  } else if (c == '=' && begun_ && state_ == State::ExtensionName) {
+    state_ = State::ExtensionValue;
+    begun_ = false;
+  } else if (c == '"' && !begun_ && state_ == State::ExtensionValue) {
+    state_ = State::ExtensionQuoted;
     escaped_ = false;
-  } else if (quoted_ && c == '\\') {
-    escaped_ = true;
-  } else if (c == '"') {
-    quoted_ = !quoted_;
+  } else if (token_character(c) && state_ != State::ExtensionEnd) {
+    begun_ = true;
+  } else {
+    return "a chunk extension is neither name nor name=value";
   }
   return nullptr;
 }

@@ -10,7 +10,8 @@
 namespace snowfox {
 
 /// Takes a body in chunks apart (RFC 9112, 7.1), however its bytes come, and reads nothing into it: each line ends in
-/// CRLF, a size is hexadecimal digits and nothing else, extensions and trailer are checked and forgotten.
+/// CRLF, a size is hexadecimal digits and nothing else, extensions and trailer are checked and forgotten. There are no
+/// spaces around an extension's `;` and `=`, which only a recipient that guesses would need.
 class ChunkReader {
  public:
   /// Of a size's extensions.
@@ -29,7 +30,10 @@ class ChunkReader {
  private:
   enum class State : std::uint8_t {
     Size,
-    Extensions,
+    ExtensionName,
+    ExtensionValue,
+    ExtensionQuoted,
+    ExtensionEnd,
     SizeEnd,
     Data,
     DataCr,
@@ -50,7 +54,7 @@ class ChunkReader {
   Refusal too_long() const;
 
   State state_ = State::Size;
-  bool quoted_ = false;
+  bool begun_ = false;  // the extension's name, or value
   bool escaped_ = false;
   std::uint8_t digits_ = 0;
   std::uint16_t extensions_ = 0;

@@ -44,12 +44,37 @@ std::optional<std::uint64_t> decimal(std::string_view text) noexcept {
   return number;
 }
 
+/// Whether all of `text` may be in a host's name (RFC 3986, 3.2.2): each percent sign begins an escape.
+bool host_name(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool letter = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (letter || std::string_view("-._~!$&'()*+;=,").find(c) != std::string_view::npos) continue;
+    if (c != '%' || text.size() - i < 3) return false;
+    if (hexadecimal_digit(text[i + 1]) < 0 || hexadecimal_digit(text[i + 2]) < 0) return false;
+  }
+  return true;
+}
+
+/// What is between the brackets of `[::1]`: the characters of an address, or of a later version's.
+bool bracketed_address(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return c == ':' || (c != '%' && c != ',' && host_name({&c, 1}));
+  });
+}
+
 /// `host[:port]` as in RFC 3986, without user information: not what it means, but that nothing else is in it.
 bool plausible_host(std::string_view host) noexcept {
-  return std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("-._~!$&'()*+;=:[]%").find(c) != std::string_view::npos;
-  });
+  const bool brackets = host.starts_with('[');
+  const std::size_t end = brackets ? host.find(']') : host.find(':');
+  const std::string_view name = host.substr(0, end);
+  if (brackets && end == std::string_view::npos) return false;
+  if (brackets ? !bracketed_address(name.substr(1)) : !host_name(name)) return false;
+  std::string_view port = brackets ? host.substr(end + 1) : host.substr(name.size());
+  if (port.empty()) return true;
+  if (port.front() != ':') return false;
+  port.remove_prefix(1);
+  return std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// Whether it would be a request line if its version were ours.
@@ -102,7 +127,7 @@ class RequestParser final : private http::basic_parser<true> {
     boost::system::error_code error;
     put(boost::asio::buffer(head.data(), head.size()), error);
     if (refusal_) return std::move(refusal_);
-    if (error == http::error::bad_version && other_version(head.substr(0, head.find('\r')))) {
+    if (error == http::error::bad_version && other_version(head.substr(0, head.find("\r\n")))) {
       return {505, line(1) + "HTTP/1.0 or HTTP/1.1 was expected"};
     }
     if (error == http::error::bad_value && connection_line(head, lines_)) {

@@ -133,6 +133,13 @@ Heard heard(const Scene& scene, const Cuts& reads, const Cuts& writes) {
   without(heard.answers, "Date: ", "\r\n");
   // Who is told to go on has not sent its body yet.
   without(heard.answers, "HTTP/1.1 100 Continue", "\r\n\r\n");
+  // Whether the last answer says that it is the last depends on whether the peer's end was seen before it, which is not
+  // looked for while there are too many requests under way.
+  if (const std::size_t last = heard.answers.rfind("HTTP/1.1 "); last != std::string::npos) {
+    std::string answer = heard.answers.substr(last);
+    without(answer, "Connection: close", "\r\n");
+    heard.answers.replace(last, std::string::npos, answer);
+  }
   return heard;
 }
 

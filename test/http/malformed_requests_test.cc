@@ -26,6 +26,8 @@ constexpr const char* kBadSize =
 constexpr const char* kLoneCr = "the body is not chunked as it should be, after 0 bytes: CR without LF";
 constexpr const char* kBadExtension =
     "the body is not chunked as it should be, after 0 bytes: a chunk extension has a control character";
+constexpr const char* kNoExtension =
+    "the body is not chunked as it should be, after 0 bytes: a chunk extension is neither name nor name=value";
 constexpr const char* kBadTrailer =
     "the body is not chunked as it should be, after 0 bytes: a line of the trailer is no field";
 constexpr const char* kTrailerControl =
@@ -98,6 +100,7 @@ const std::vector<Malformed> kMalformed{
     {"BareLfAfterRequestLine", "GET / HTTP/1.1\nHost: x\r\n\r\n", kBad, "line 1 ends in LF without CR"},
     {"OnlyLf", "GET / HTTP/1.1\nHost: x\n\n", kBad, "line 1 ends in LF without CR"},
     {"CrCrLf", "GET / HTTP/1.1\r\nHost: x\r\r\n\r\n", kBad, "line 2: CR without LF"},
+    {"CrAfterRequestLine", "GET / HTTP/1.1\rHost: x\r\n\r\n", kBad, nullptr},
     {"LfAtTheEnd", "GET / HTTP/1.1\r\nHost: x\r\n\n", kBad, "line 3 ends in LF without CR"},
     // Chunks.
     {"ChunkSizeNegative", chunked("-1\r\na\r\n0\r\n\r\n"), kBad, kBadSize},
@@ -120,6 +123,10 @@ const std::vector<Malformed> kMalformed{
     {"ChunkExtensionBareCr", chunked("1;a\rb\r\na\r\n0\r\n\r\n"), kBad, kLoneCr},
     {"ChunkExtensionNul", chunked(std::string("1;\0\r\na\r\n0\r\n\r\n", 14)), kBad, kBadExtension},
     {"ChunkExtensionQuoteOpen", chunked("1;a=\"b\r\na\r\n0\r\n\r\n"), kBad, kBadExtension},
+    {"ChunkExtensionNone", chunked("1;\r\na\r\n0\r\n\r\n"), kBad, kBadExtension},
+    {"ChunkExtensionNoToken", chunked("1;a[=b\r\na\r\n0\r\n\r\n"), kBad, kNoExtension},
+    {"ChunkExtensionNoValue", chunked("1;a=\r\na\r\n0\r\n\r\n"), kBad, kBadExtension},
+    {"ChunkExtensionAfterQuote", chunked("1;a=\"b\"c\r\na\r\n0\r\n\r\n"), kBad, kNoExtension},
     {"ChunkTooLong", chunked("1\r\nab\r\n0\r\n\r\n"), kBad, kNoChunkEnd},
     {"ChunkWithoutEnd", chunked("1\r\na0\r\n\r\n"), kBad, kNoChunkEnd},
     {"LastChunkBareLf", chunked("0\n\n"), kBad, kBadSize},
@@ -170,6 +177,10 @@ const std::vector<Malformed> kMalformed{
     {"HostWithUser", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", kBad, "line 2: Host is none"},
     {"HostWithPath", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", kBad, "line 2: Host is none"},
     {"HostWithSpace", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", kBad, "line 2: Host is none"},
+    {"HostPort", "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", kBad, "line 2: Host is none"},
+    {"HostTwoPorts", "GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", kBad, "line 2: Host is none"},
+    {"HostHalfABracket", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", kBad, "line 2: Host is none"},
+    {"HostHalfAnEscape", "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", kBad, "line 2: Host is none"},
     {"HostList", "GET / HTTP/1.1\r\nHost: a,b@c\r\n\r\n", kBad, "line 2: Host is none"},
     {"ConnectionNoList", with("Connection: close; now\r\n"), kBad, "line 3: Connection is no list of tokens"},
     {"Expectation", with("Expect: 200-ok\r\n"), "417 Expectation Failed", "line 3: Expect is not 100-continue"},
