@@ -32,7 +32,9 @@ std::string pem_of(EVP_PKEY* key) {
   return pem([&](BIO* out) { return PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr); });
 }
 
-EVP_PKEY* make_key() { return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"); }
+EVP_PKEY* make_key(bool ed25519) {
+  return ed25519 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519") : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
+}
 
 void add_extension(X509* certificate, X509* issuer, int kind, const std::string& value) {
   X509V3_CTX context;
@@ -52,7 +54,7 @@ void write_private(const std::string& path, const std::string& text) {
   ::close(fd);
 }
 
-TestAuthority::TestAuthority(const std::string& name) : key_(make_key()) {
+TestAuthority::TestAuthority(const std::string& name, bool ed25519) : ed25519_(ed25519), key_(make_key(ed25519)) {
   certificate_ = make({.name = name, .alternative = ""}, key_.get(), true);
   write_private(file(), pem_of(certificate_.get()));
 }
@@ -76,12 +78,12 @@ TestAuthority::CertificateRef TestAuthority::make(const CertificateWish& wish, E
   add_extension(made, issuer, NID_basic_constraints, authority ? "critical,CA:TRUE" : "CA:FALSE");
   add_extension(made, issuer, NID_subject_key_identifier, "hash");
   if (!wish.alternative.empty()) add_extension(made, issuer, NID_subject_alt_name, wish.alternative);
-  demand(X509_sign(made, key_.get(), EVP_sha256()) != 0, "sign");
+  demand(X509_sign(made, key_.get(), ed25519_ ? nullptr : EVP_sha256()) != 0, "sign");
   return certificate;
 }
 
 TlsCertificateFiles TestAuthority::issue(const CertificateWish& wish) {
-  const KeyRef key(make_key());
+  const KeyRef key(make_key(ed25519_));
   const CertificateRef certificate = make(wish, key.get(), false);
   const TlsCertificateFiles files{.chain = directory_ / (wish.name + ".pem"), .key = directory_ / (wish.name + ".key")};
   write_private(files.chain, pem_of(certificate.get()) + pem_of(certificate_.get()));

@@ -24,7 +24,8 @@ struct CertificateWish {
 /// A certificate authority for the length of a test: makes keys and certificates, as files of a directory of its own.
 class TestAuthority {
  public:
-  explicit TestAuthority(const std::string& name = "Test Authority");
+  /// Keys of kind Ed25519 make signatures of one length always; others do not.
+  explicit TestAuthority(const std::string& name = "Test Authority", bool ed25519 = false);
   ~TestAuthority();
 
   /// Its own certificate.
@@ -47,6 +48,7 @@ class TestAuthority {
   CertificateRef make(const CertificateWish& wish, EVP_PKEY* key, bool authority);
 
   TemporaryDirectory directory_;
+  bool ed25519_;
   KeyRef key_;
   CertificateRef certificate_;
   long serial_ = 1;

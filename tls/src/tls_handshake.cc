@@ -1,6 +1,7 @@
 #include "tls_handshake.h"
 
 #include <memory>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -62,7 +63,6 @@ std::string TlsHandshake::name() const {
 }
 
 void TlsHandshake::on_readable() noexcept {
-  readable_ = true;
   if (all_ != nullptr) all_->queue(*this);
 }
 
@@ -98,44 +98,56 @@ void TlsHandshake::send_records() {
 
 void TlsHandshake::step() {
   if (failure_.code) return report();
-  if (complete_) {
-    const EventDrain* output = loop().drain(output_);
-    if (output != nullptr && output->empty()) finish();
-    return;
-  }
-  readable_ = false;
-  const TlsIo::Progress progress = io().shake();
-  if (progress == TlsIo::Progress::Failed) {
-    const TlsFailure failure = io().failure();
-    if (failure.code == TlsErrc::PlainHttp && io().settings().server) {
-      io().records().clear();
-      if (EventDrain* output = loop().drain(output_)) output->enqueue(kToHttp);
+  if (!complete_) {
+    try {
+      go_on();
+    } catch (const std::bad_alloc&) {
+      return end_with(std::make_error_code(std::errc::not_enough_memory));
     }
-    send_records();
-    failure_ = failure;
-    return report();
+    if (failure_.code) return report();
+  }
+  // Otherwise it is asked again when all has gone out.
+  const EventDrain* output = loop().drain(output_);
+  if (complete_ && output != nullptr && output->empty()) finish();
+}
+
+void TlsHandshake::go_on() {
+  switch (io().shake()) {
+    case TlsIo::Progress::Waits: break;
+    case TlsIo::Progress::Complete: complete_ = true; break;
+    case TlsIo::Progress::Failed:
+      failure_ = io().failure();
+      if (failure_.code == TlsErrc::PlainHttp && io().settings().server) {
+        io().records().clear();
+        if (EventDrain* output = loop().drain(output_)) output->enqueue(kToHttp);
+      }
   }
   send_records();
-  if (progress == TlsIo::Progress::Waits) return;
-  complete_ = true;
-  const EventDrain* output = loop().drain(output_);
-  if (output != nullptr && output->empty()) finish();
 }
 
 /// The channel is the protocol's from now on.
 void TlsHandshake::finish() {
-  TlsHandshakes& all = *all_;
-  const TlsBooksRef books = all.books();
-  const OnOver on_over = std::move(on_over_);
+  TlsConnection connection{.channel = channel_, .peer = peer_, .session = {}};
+  try {
+    connection.session = io().session();
+    io().established();
+  } catch (const std::bad_alloc&) {
+    return end_with(std::make_error_code(std::errc::not_enough_memory));
+  }
   const ChannelRef channel = channel_;
+  const OnOver on_over = std::move(on_over_);
+  LoopManager& loop = this->loop();
   TlsIo& io = this->io();
-  TlsConnection connection{.channel = channel, .peer = peer_, .session = io.session()};
-  io.established();
-  ++books->counters.completed;
-  if (connection.session.resumed) ++books->counters.resumed;
-  loop().remove(output_);
-  loop().remove(id());
-  on_over({}, std::move(connection));
+  loop.remove(output_);
+  loop.remove(id());
+  try {
+    on_over({}, std::move(connection));
+  } catch (...) {
+    // What it has made of the connection is half of something.
+    if (EventSource* source = channel->source()) loop.remove(source->id());
+    if (EventDrain* drain = channel->drain()) loop.remove(drain->id());
+    throw;
+  }
   io.announce();
 }
 

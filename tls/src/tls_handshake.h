@@ -50,6 +50,7 @@ class TlsHandshake final : public EventSource, private ListNode<TlsHandshakes>, 
   };
 
   TlsIo& io() const noexcept { return TlsIo::of(*channel_); }
+  void go_on();
   void send_records();
   void finish();
   void report();
@@ -65,7 +66,6 @@ class TlsHandshake final : public EventSource, private ListNode<TlsHandshakes>, 
   DrainId output_ = kNoDrain;
   Deadline deadline_{*this};
   TlsFailure failure_;
-  bool readable_ = false;
   bool complete_ = false;
 };
 

@@ -42,6 +42,9 @@ std::size_t size_of(std::span<const iovec> pieces) noexcept {
   return size;
 }
 
+/// What a write has returned: the kernel has no room now.
+bool full(int error) noexcept { return error == -EAGAIN || error == -ENOBUFS; }
+
 bool is_ip_address(const std::string& host) noexcept {
   std::array<unsigned char, 16> ignored;
   return inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 ||
@@ -89,6 +92,7 @@ struct TlsIo::Memory {
     try {
       static_cast<TlsIo*>(BIO_get_data(bio))->records_.append(std::as_bytes(std::span(from, size)));
     } catch (const std::bad_alloc&) {
+      static_cast<TlsIo*>(BIO_get_data(bio))->out_of_memory_ = true;
       return 0;
     }
     *count = size;
@@ -151,7 +155,7 @@ void TlsIo::close(int fd) noexcept {
     if (!shut_ && peer_finished_ && all_sent_ && records_.empty()) {
       const OpensslErrors errors;
       SSL_shutdown(ssl_.get());
-      if (records_.send(under_, fd) == -EAGAIN) return close_later(fd);
+      if (full(records_.send(under_, fd))) return close_later(fd);
     }
   }
   destroy(fd);
@@ -221,6 +225,12 @@ ssize_t TlsIo::fill(std::size_t most) {
   return count;
 }
 
+TlsFailure TlsIo::what_failed() noexcept {
+  TlsFailure failure = failure_of(ssl_.get());
+  if (out_of_memory_) failure.code = std::make_error_code(std::errc::not_enough_memory);
+  return failure;
+}
+
 void TlsIo::input_used() noexcept {
   if (input_ == nullptr || input_->size() != 0) return;
   loop_.buffers().give_back(std::exchange(input_, nullptr));
@@ -240,7 +250,7 @@ std::size_t TlsIo::decrypt(std::span<std::byte> into) {
     if (why == SSL_ERROR_ZERO_RETURN) {
       peer_finished_ = true;
     } else if (why != SSL_ERROR_WANT_READ) {
-      failure_ = failure_of(ssl_.get());
+      failure_ = what_failed();
       state_ = State::Broken;
       books_->connections.erase(channel_->fd());
       --books_->counters.connections;
@@ -339,7 +349,7 @@ ssize_t TlsIo::send(int fd, std::span<const iovec> from) {
     }
     if (taken >= kSentAtOnce) return static_cast<ssize_t>(taken);
     encrypted_ = encrypt(from, taken);
-    if (encrypted_ == 0) return -EIO;
+    if (encrypted_ == 0) return out_of_memory_ ? -ENOMEM : -EIO;
   }
 }
 
@@ -359,10 +369,13 @@ void TlsIo::say_farewell() noexcept {
   const bool abandoned = channel_ == nullptr;
   const int fd = abandoned ? abandoned_fd_ : channel_->fd();
   const int error = records_.send(under_, fd);
-  const bool again = error == -EAGAIN || error == -ENOBUFS;
-  if (again && (!abandoned || loop_.now() < last_farewell_)) return wait_to_say_farewell();
+  if (full(error) && (!abandoned || loop_.now() < last_farewell_)) return wait_to_say_farewell();
   if (abandoned) return destroy(fd);
-  if (error == 0) under_.shutdown_write(fd);
+  if (error == 0) {
+    under_.shutdown_write(fd);
+  } else {
+    end_with({-error, std::system_category()});
+  }
 }
 
 void TlsIo::wait_to_say_farewell() noexcept {
@@ -417,7 +430,7 @@ TlsIo::Progress TlsIo::shake() {
     fail(TlsErrc::HandshakeTooLarge, "");
     return Progress::Failed;
   }
-  TlsFailure found = failure_of(ssl_.get());
+  TlsFailure found = what_failed();
   // The first byte of all that is TLS says: a handshake, or an alert. What OpenSSL says of others is about versions.
   if (peer_speaks_http()) {
     found.code = TlsErrc::PlainHttp;
@@ -432,7 +445,8 @@ void TlsIo::established() {
   books_->connections[channel_->fd()] = this;
   state_ = State::Established;
   ++books_->counters.connections;
-  failure_ = {};
+  ++books_->counters.completed;
+  if (resumed()) ++books_->counters.resumed;
 }
 
 }  // namespace snowfox

@@ -97,6 +97,7 @@ class TlsIo final : public Io {
 
   ssize_t fill(std::size_t most);
   void input_used() noexcept;
+  TlsFailure what_failed() noexcept;
   std::size_t decrypt(std::span<std::byte> into);
   std::size_t encrypt(std::span<const iovec> from, std::size_t skip);
   ssize_t end_with(std::error_code error) noexcept;
@@ -128,6 +129,7 @@ class TlsIo final : public Io {
   bool peer_finished_ = false;  // by close_notify, or what counts as such
   bool all_sent_ = true;        // the last send() took all that it was given
   bool shut_ = false;           // we have said that nothing more comes
+  bool out_of_memory_ = false;  // so OpenSSL could not write
 };
 
 }  // namespace snowfox
