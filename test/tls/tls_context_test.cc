@@ -34,13 +34,6 @@ class TlsContextTest : public TlsTest {
   }
 };
 
-// Goal: options can be given where they are needed.
-TEST_F(TlsContextTest, TakesItsOptionsByName) {
-  const TlsServerContext context(*loop_, {.certificate = server_options_.certificate});
-  EXPECT_EQ(context.options().least_version, TlsVersion::Tls12);
-  EXPECT_EQ(context.options().certificate.key, server_options_.certificate.key);
-}
-
 TEST_F(TlsContextTest, NamesTheFileThatIsMissing) {
   server_options_.certificate.key = authority_.directory() / "nowhere.key";
   const std::system_error error = failure(server_options_);

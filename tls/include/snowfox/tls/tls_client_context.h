@@ -15,7 +15,9 @@ namespace snowfox {
 
 /// Whom a client trusts, and what it shows of itself; makes connections secure.
 ///
-///     TlsClientContext tls(loop, {.authorities_file = "ca.pem"});
+///     TlsClientOptions options;
+///     options.authorities_file = "ca.pem";
+///     TlsClientContext tls(loop, options);
 ///     ConnectorSource connector(loop, address, 10s, [&](std::error_code error, ChannelRef channel) {
 ///       if (error) return …;
 ///       tls.connect(std::move(channel), "server.example", [&](const TlsFailure& failure, TlsConnection server) {

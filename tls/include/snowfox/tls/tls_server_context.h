@@ -27,7 +27,9 @@ struct TlsCounters {
 
 /// A server's certificate and what it asks of clients; makes connections secure.
 ///
-///     TlsServerContext tls(loop, {.certificate = {.chain = "server.pem", .key = "server.key"}});
+///     TlsServerOptions options;
+///     options.certificate = {.chain = "server.pem", .key = "server.key"};
+///     TlsServerContext tls(loop, options);
 ///     ListenerSource listener(loop, address, {}, tls.secured([&](TlsConnection client) {
 ///       serve_http(loop, client.channel, protocol);
 ///     }));
