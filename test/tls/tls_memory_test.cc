@@ -53,10 +53,11 @@ TEST_F(TlsMemoryTest, LeavesNothingBehind) {
     loop_.pass(std::chrono::minutes(1));
     loop_.sink.lines.clear();
   };
-  for (int i = 0; i < 100; ++i) come_and_go();
+  // The allocator, too, keeps some of what is given back to it.
+  for (int i = 0; i < 300; ++i) come_and_go();
   const std::size_t before = in_use();
   for (int i = 0; i < 300; ++i) come_and_go();
-  EXPECT_LT(in_use(), before + 20'000);
+  EXPECT_LT(in_use(), before + 30'000) << "100 bytes each would be a leak";
   EXPECT_EQ(server().counters().connections, 0U);
 }
 
