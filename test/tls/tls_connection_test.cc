@@ -227,6 +227,27 @@ TEST_F(TlsConnectionTest, OutlivesItsContext) {
   EXPECT_EQ(server_end_.received, "still there?");
 }
 
+// Goal: who asks for new keys again and again, and never takes the answers, does not make the server hold them.
+TEST_F(TlsConnectionTest, HoldsLittleForWhoAsksForNewKeys) {
+  auto [ours, theirs] = make_socket_pair();
+  serve(std::move(ours), server_end_);
+  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  SSL* const ssl = SSL_new(context);
+  SSL_set_fd(ssl, theirs.get());
+  for (int i = 0; i < 10 && SSL_connect(ssl) != 1; ++i) loop_.turn();
+  loop_.turn();
+  ASSERT_TRUE(server_end_.session);
+  std::size_t most_lent = 0;
+  for (int i = 0; i < 40'000 && !server_end_.ended; ++i) {
+    SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+    if (SSL_do_handshake(ssl) != 1 || i % 16 == 0) loop_.turn();
+    most_lent = std::max(most_lent, loop_->buffers().lent_bytes());
+  }
+  EXPECT_LT(most_lent, 1U << 20);
+  SSL_free(ssl);
+  SSL_CTX_free(context);
+}
+
 // Goal: TLS 1.2 does all that, too.
 TEST_F(TlsConnectionTest, SpeaksTheOlderVersion) {
   auto [ours, theirs] = make_socket_pair();
