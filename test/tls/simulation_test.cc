@@ -81,9 +81,9 @@ class Client {
     for (unsigned i = 0; i < 2000; ++i) said += std::to_string(number) + ':' + std::to_string(i) + ' ';
     said.append(number * 40'000, 'x');
     connector_ = std::make_unique<ConnectorSource>(
-        loop, address, 5min, [this, &loop](std::error_code error, ChannelRef channel) {
+        loop, address, 5min, [this, &loop](std::error_code error, const ChannelRef& channel) {
           if (error) return end_with(error);
-          tls_.connect(std::move(channel), "localhost", [this, &loop](const TlsFailure& failure, TlsConnection server) {
+          tls_.connect(channel, "localhost", [this, &loop](const TlsFailure& failure, TlsConnection server) {
             if (failure.code) return end_with(failure.code);
             auto& drain = loop.add(std::make_unique<StreamDrain>(loop, server.channel));
             loop.add(std::make_unique<Heard>(loop, server.channel, *this));

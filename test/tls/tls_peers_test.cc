@@ -191,9 +191,9 @@ TEST_F(TlsPeersTest, AsksOpensslsServer) {
   }());
   TlsEnd end;
   ConnectorSource connector(
-      loop_, Address::parse("tcp:" + address), 10s, [&](std::error_code error, ChannelRef channel) {
+      loop_, Address::parse("tcp:" + address), 10s, [&](std::error_code error, const ChannelRef& channel) {
         ASSERT_FALSE(error) << error.message();
-        tls.connect(std::move(channel), "server.example", [&](const TlsFailure& failure, TlsConnection connection) {
+        tls.connect(channel, "server.example", [&](const TlsFailure& failure, TlsConnection connection) {
           end.failure = failure;
           if (failure.code) return;
           end.session = connection.session;

@@ -60,7 +60,7 @@ int RecordBuffers::send(Io& io, int fd) noexcept {
     }
     const ssize_t sent = io.send(fd, std::span<const iovec>(pieces.data(), count));
     if (sent < 0) return static_cast<int>(sent);
-    for (auto left = static_cast<std::size_t>(sent); left != 0;) {
+    for (auto left = static_cast<std::size_t>(sent); left != 0 && first_ != nullptr;) {
       const std::size_t part = std::min(left, first_->size());
       first_->consumed(part);
       bytes_ -= part;

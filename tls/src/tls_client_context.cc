@@ -22,7 +22,7 @@ void TlsClientContext::reload(TlsClientOptions options) {
 
 const TlsClientOptions& TlsClientContext::options() const noexcept { return options_; }
 
-void TlsClientContext::connect(ChannelRef channel, const std::string& host, OnDone on_done) {
+void TlsClientContext::connect(const ChannelRef& channel, const std::string& host, OnDone on_done) {
   // OpenSSL would take an empty name, or what comes before a zero, for what is expected: any name, or another.
   if (host.empty() || host.find('\0') != std::string::npos) throw std::invalid_argument("not a host: " + host);
   TlsHandshake::begin(*handshakes_, channel, channel->io().peer_address(channel->fd()).value_or(Address()), host,

@@ -32,7 +32,7 @@ void TlsServerContext::reload(TlsServerOptions options) {
 
 const TlsServerOptions& TlsServerContext::options() const noexcept { return options_; }
 
-void TlsServerContext::accept(ChannelRef channel, const Address& peer, OnSecured on_secured) {
+void TlsServerContext::accept(const ChannelRef& channel, const Address& peer, OnSecured on_secured) {
   auto shared = std::make_shared<const OnSecured>(std::move(on_secured));
   TlsHandshake::begin(*handshakes_, channel, peer, {}, on_success(std::move(shared)));
 }

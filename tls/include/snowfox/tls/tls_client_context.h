@@ -18,9 +18,9 @@ namespace snowfox {
 ///     TlsClientOptions options;
 ///     options.authorities_file = "ca.pem";
 ///     TlsClientContext tls(loop, options);
-///     ConnectorSource connector(loop, address, 10s, [&](std::error_code error, ChannelRef channel) {
+///     ConnectorSource connector(loop, address, 10s, [&](std::error_code error, const ChannelRef& channel) {
 ///       if (error) return …;
-///       tls.connect(std::move(channel), "server.example", [&](const TlsFailure& failure, TlsConnection server) {
+///       tls.connect(channel, "server.example", [&](const TlsFailure& failure, TlsConnection server) {
 ///         if (failure.code) return …;
 ///         connect_proto_buf(loop, server.channel, protocol);
 ///       });
@@ -46,10 +46,10 @@ class TlsClientContext {
   const TlsClientOptions& options() const noexcept;
 
   /// Begins the handshake on a connection that has neither source nor drain. `host` is a name or an IP address; a name
-  /// is also told to the server (SNI). If it fails, the connection is closed before `on_done` is called.
+  /// is also told to the server (SNI). If it fails, the connection is closed.
   /// Throws std::invalid_argument if `host` is empty or no name, std::bad_alloc, or std::system_error if the descriptor
   /// cannot be watched; then the connection is closed.
-  void connect(ChannelRef channel, const std::string& host, OnDone on_done);
+  void connect(const ChannelRef& channel, const std::string& host, OnDone on_done);
 
   /// As TlsServerContext has them.
   std::optional<TlsSession> session(const EventDrain& drain) const;

@@ -64,7 +64,7 @@ class TlsServerContext {
   /// called when it is complete; if it fails, the connection is closed, the log says why at level info, and nobody is
   /// called but on_failure().
   /// Throws std::bad_alloc, or std::system_error if the descriptor cannot be watched; then the connection is closed.
-  void accept(ChannelRef channel, const Address& peer, OnSecured on_secured);
+  void accept(const ChannelRef& channel, const Address& peer, OnSecured on_secured);
   /// Does that with each connection of a listener. The context must outlive what this returns.
   ListenerSource::OnConnection secured(OnSecured on_secured);
 
