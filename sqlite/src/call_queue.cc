@@ -9,7 +9,7 @@
 
 namespace snowfox {
 
-bool CallQueue::add(std::unique_ptr<SqliteCall> call, bool room) noexcept {
+bool SqliteCallQueue::add(std::unique_ptr<SqliteCall> call, bool room) noexcept {
   if (closed_ || !room || outstanding_ >= most_) {
     ++counters_.refused;
     reject(*call, closed_ ? Errc::ShuttingDown : Errc::LimitReached, "not taken");
@@ -29,7 +29,7 @@ bool CallQueue::add(std::unique_ptr<SqliteCall> call, bool room) noexcept {
   return true;
 }
 
-SqliteCall& CallQueue::begin(CallList& under_way) noexcept {
+SqliteCall& SqliteCallQueue::begin(CallList& under_way) noexcept {
   SqliteCall& call = waiting_.pop_front();
   --waiting_count_;
   ++under_way_count_;
@@ -38,20 +38,20 @@ SqliteCall& CallQueue::begin(CallList& under_way) noexcept {
   return call;
 }
 
-void CallQueue::end(SqliteCall& call) noexcept {
+void SqliteCallQueue::end(SqliteCall& call) noexcept {
   --under_way_count_;
   call.place_ = SqliteCall::Place::Back;
   static_cast<Timer&>(call).disarm();
 }
 
-void CallQueue::end(SqliteCall& call, std::exception_ptr error) noexcept {
+void SqliteCallQueue::end(SqliteCall& call, std::exception_ptr error) noexcept {
   call.fail(std::move(error));
   end(call);
 }
 
 // --- how a call ends ---
 
-void CallQueue::settle(SqliteCall& call) noexcept {
+void SqliteCallQueue::settle(SqliteCall& call) noexcept {
   PromiseState& state = *std::exchange(call.state_, nullptr);
   state.set_producer(nullptr);
   try {
@@ -66,7 +66,7 @@ void CallQueue::settle(SqliteCall& call) noexcept {
   state.notify();
 }
 
-void CallQueue::reject(SqliteCall& call, std::error_code error, std::string_view why) noexcept {
+void SqliteCallQueue::reject(SqliteCall& call, std::error_code error, std::string_view why) noexcept {
   PromiseState* state = std::exchange(call.state_, nullptr);
   if (state == nullptr) return;
   state->set_producer(nullptr);
@@ -77,7 +77,7 @@ void CallQueue::reject(SqliteCall& call, std::error_code error, std::string_view
   }));
 }
 
-void CallQueue::time_out(SqliteCall& call) noexcept {
+void SqliteCallQueue::time_out(SqliteCall& call) noexcept {
   --unsettled_;
   ++counters_.timed_out;
   tell(call.correlation_id(), StepKind::TimedOut, call);
@@ -85,7 +85,7 @@ void CallQueue::time_out(SqliteCall& call) noexcept {
   give_up(call);
 }
 
-void CallQueue::drop(SqliteCall& call) noexcept {
+void SqliteCallQueue::drop(SqliteCall& call) noexcept {
   --unsettled_;
   ++counters_.dropped;
   tell(call.correlation_id(), StepKind::Abandoned, call);
@@ -93,7 +93,7 @@ void CallQueue::drop(SqliteCall& call) noexcept {
   give_up(call);
 }
 
-void CallQueue::give_up(SqliteCall& call) noexcept {
+void SqliteCallQueue::give_up(SqliteCall& call) noexcept {
   switch (call.place_) {
     case SqliteCall::Place::Waiting: delete &call; return;
     case SqliteCall::Place::UnderWay:
@@ -104,14 +104,14 @@ void CallQueue::give_up(SqliteCall& call) noexcept {
   }
 }
 
-void CallQueue::gone(SqliteCall& call) noexcept {
+void SqliteCallQueue::gone(SqliteCall& call) noexcept {
   if (call.place_ == SqliteCall::Place::Waiting) --waiting_count_;
   --outstanding_;
   loop_.release();
   on_gone(call.bytes_);
 }
 
-void CallQueue::reject_waiting() noexcept {
+void SqliteCallQueue::reject_waiting() noexcept {
   while (!waiting_.empty()) {
     const std::unique_ptr<SqliteCall> call(&waiting_.front());
     --unsettled_;
@@ -121,7 +121,7 @@ void CallQueue::reject_waiting() noexcept {
   }
 }
 
-void CallQueue::abandon(CallList& under_way) noexcept {
+void SqliteCallQueue::abandon(CallList& under_way) noexcept {
   close();
   reject_waiting();
   if (under_way.empty()) return;
@@ -137,12 +137,12 @@ void CallQueue::abandon(CallList& under_way) noexcept {
 
 // --- what others ask ---
 
-void CallQueue::tell(const CorrelationId& id, StepKind kind, const SqliteCall& call) const noexcept {
+void SqliteCallQueue::tell(const CorrelationId& id, StepKind kind, const SqliteCall& call) const noexcept {
   if (id.empty() || loop_.lifecycle().step.empty()) return;
   loop_.lifecycle().step({.id = id, .kind = kind, .what = type_name(call.result_type())});
 }
 
-SqliteStatus::Lane CallQueue::status(CallList& under_way) const noexcept {
+SqliteStatus::Lane SqliteCallQueue::status(CallList& under_way) const noexcept {
   SqliteStatus::Lane lane{
       .waiting = waiting_count_, .under_way = under_way_count_, .oldest = {}, .counters = counters_};
   // They are taken in the order in which they came.
@@ -154,7 +154,7 @@ SqliteStatus::Lane CallQueue::status(CallList& under_way) const noexcept {
   return lane;
 }
 
-void CallQueue::explain(Explanation& explanation, CallList& under_way) const noexcept {
+void SqliteCallQueue::explain(Explanation& explanation, CallList& under_way) const noexcept {
   for (CallList* list : {&under_way, &waiting_}) {
     for (SqliteCall* call = list->empty() ? nullptr : &list->front(); call != nullptr; call = list->after(*call)) {
       if (call->state_ == nullptr || !explanation.is_about(call->correlation_id())) continue;
@@ -165,7 +165,7 @@ void CallQueue::explain(Explanation& explanation, CallList& under_way) const noe
   }
 }
 
-void CallQueue::audit(Audit& audit) const {
+void SqliteCallQueue::audit(Audit& audit) const {
   const std::uint64_t ended = counters_.done + counters_.failed + counters_.timed_out + counters_.dropped;
   audit.expect(counters_.submitted == ended + unsettled_, [&] {
     return "a database has taken " + std::to_string(counters_.submitted) + " calls to " + std::string(what_) + "; " +

@@ -19,13 +19,13 @@ using CallList = IntrusiveList<SqliteCall, SqliteCall>;
 
 /// The calls of a lane: those that wait, and the books of all until they are gone. As long as there is one the loop
 /// goes on.
-class CallQueue {
+class SqliteCallQueue {
  public:
   /// `what` is what errors call one of them: a literal.
-  CallQueue(LoopManager& loop, std::string_view what, std::size_t most, Duration default_deadline) noexcept
+  SqliteCallQueue(LoopManager& loop, std::string_view what, std::size_t most, Duration default_deadline) noexcept
       : loop_(loop), what_(what), most_(most), default_deadline_(default_deadline) {}
-  CallQueue(const CallQueue&) = delete;
-  CallQueue& operator=(const CallQueue&) = delete;
+  SqliteCallQueue(const SqliteCallQueue&) = delete;
+  SqliteCallQueue& operator=(const SqliteCallQueue&) = delete;
 
   /// Takes `call`: it waits. Or rejects it, if there are too many, the queue is closed, or there is no room elsewhere.
   bool add(std::unique_ptr<SqliteCall> call, bool room) noexcept;
@@ -51,7 +51,7 @@ class CallQueue {
   void audit(Audit& audit) const;
 
  protected:
-  ~CallQueue() = default;
+  ~SqliteCallQueue() = default;
 
   /// `call` is destroyed.
   virtual void on_gone(std::size_t bytes) noexcept = 0;

@@ -12,7 +12,7 @@
 
 namespace snowfox {
 
-class WriteLane;
+class SqliteWriteLane;
 
 /// Puts a group of units into the database by one commit, on a thread of the poller's pool. It is alone in writing, so
 /// that is one thread at a time; a thread of its own would be one that mostly sleeps, and that a simulation could not
@@ -28,7 +28,7 @@ class GroupWriter final : public Work {
   // --- on the loop ---
 
   /// Back on the loop it says so to `lane`.
-  void set_lane(WriteLane* lane) noexcept { lane_ = lane; }
+  void set_lane(SqliteWriteLane* lane) noexcept { lane_ = lane; }
   /// The units of the next commit; of the one under way while it is.
   CallList& group() noexcept { return group_; }
   /// It could not be started.
@@ -53,7 +53,7 @@ class GroupWriter final : public Work {
   const SqliteOptions options_;
   SqliteConnection connection_;
   SqliteTransaction transaction_{connection_};
-  WriteLane* lane_ = nullptr;
+  SqliteWriteLane* lane_ = nullptr;
   CallList group_;
   std::uint64_t commits_ = 0;
   std::uint64_t failed_commits_ = 0;

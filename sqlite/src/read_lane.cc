@@ -50,8 +50,9 @@ void SqliteReader::done() noexcept {
   delete this;
 }
 
-ReadLane::ReadLane(LoopManager& loop, const SqliteOptions& options, Results& results, std::function<void()> on_back)
-    : CallQueue(loop, "read", options.max_reads, options.default_deadline),
+SqliteReadLane::SqliteReadLane(LoopManager& loop, const SqliteOptions& options, Results& results,
+                               std::function<void()> on_back)
+    : SqliteCallQueue(loop, "read", options.max_reads, options.default_deadline),
       loop_(loop),
       results_(results),
       on_back_(std::move(on_back)) {
@@ -59,7 +60,7 @@ ReadLane::ReadLane(LoopManager& loop, const SqliteOptions& options, Results& res
   for (unsigned i = 0; i < options.readers; ++i) readers_.push_back(std::make_unique<SqliteReader>(options, *this));
 }
 
-ReadLane::~ReadLane() {
+SqliteReadLane::~SqliteReadLane() {
   abandon(under_way_);
   for (auto& reader : readers_) {
     if (!reader->busy()) continue;
@@ -69,11 +70,11 @@ ReadLane::~ReadLane() {
   }
 }
 
-void ReadLane::submit(std::unique_ptr<SqliteCall> call) noexcept {
+void SqliteReadLane::submit(std::unique_ptr<SqliteCall> call) noexcept {
   if (add(std::move(call), true)) begin_some();
 }
 
-void ReadLane::begin_some() noexcept {
+void SqliteReadLane::begin_some() noexcept {
   for (auto& reader : readers_) {
     if (waiting() == 0) return;
     if (reader->busy()) continue;
@@ -88,7 +89,7 @@ void ReadLane::begin_some() noexcept {
   }
 }
 
-void ReadLane::on_back(SqliteReader& reader) noexcept {
+void SqliteReadLane::on_back(SqliteReader& reader) noexcept {
   SqliteCall& call = reader.take_call();
   call.unlink();
   end(call);
@@ -97,13 +98,13 @@ void ReadLane::on_back(SqliteReader& reader) noexcept {
   on_back_();
 }
 
-void ReadLane::on_given_up(SqliteCall& call) noexcept {
+void SqliteReadLane::on_given_up(SqliteCall& call) noexcept {
   for (auto& reader : readers_) {
     if (reader->busy() && &reader->call() == &call) reader->interrupt();
   }
 }
 
-void ReadLane::interrupt_all() noexcept {
+void SqliteReadLane::interrupt_all() noexcept {
   for (auto& reader : readers_) {
     if (reader->busy()) reader->interrupt();
   }

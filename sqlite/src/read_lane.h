@@ -17,12 +17,12 @@
 
 namespace snowfox {
 
-class ReadLane;
+class SqliteReadLane;
 
 /// Does one read at a time, on a thread of the poller's pool, with a connection of its own: so it waits for no write.
 class SqliteReader final : public Work {
  public:
-  SqliteReader(const SqliteOptions& options, ReadLane& lane)
+  SqliteReader(const SqliteOptions& options, SqliteReadLane& lane)
       : options_(options), connection_(options_, SqliteConnection::Kind::Reading), lane_(&lane) {}
 
   // --- on the loop ---
@@ -44,15 +44,15 @@ class SqliteReader final : public Work {
   const SqliteOptions options_;
   SqliteConnection connection_;
   SqliteSnapshot snapshot_{connection_};
-  ReadLane* lane_;
+  SqliteReadLane* lane_;
   SqliteCall* call_ = nullptr;
 };
 
 /// Where reads wait for a connection.
-class ReadLane final : public CallQueue {
+class SqliteReadLane final : public SqliteCallQueue {
  public:
-  ReadLane(LoopManager& loop, const SqliteOptions& options, Results& results, std::function<void()> on_back);
-  ~ReadLane();
+  SqliteReadLane(LoopManager& loop, const SqliteOptions& options, Results& results, std::function<void()> on_back);
+  ~SqliteReadLane();
 
   void submit(std::unique_ptr<SqliteCall> call) noexcept;
   void on_back(SqliteReader& reader) noexcept;

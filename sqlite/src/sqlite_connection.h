@@ -71,8 +71,8 @@ class SqliteConnection {
 
   const SqliteOptions& options_;
   std::unique_ptr<sqlite3, Close> handle_;
-  StatementCache statements_;
-  StatementCache own_statements_;
+  SqliteStatementCache statements_;
+  SqliteStatementCache own_statements_;
   std::chrono::steady_clock::time_point waiting_since_{};
   std::atomic<bool> stopped_ = false;
   bool trusted_ = false;  // what is prepared is our own, and may use what a unit must not

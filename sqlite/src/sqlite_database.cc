@@ -75,8 +75,8 @@ class SqliteDatabase::Parts final : private Timer {
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
-  WriteLane& writes() noexcept { return *writes_; }
-  ReadLane& reads() noexcept { return *reads_; }
+  SqliteWriteLane& writes() noexcept { return *writes_; }
+  SqliteReadLane& reads() noexcept { return *reads_; }
   const std::string& path() const noexcept { return path_; }
   std::uint32_t version() const noexcept { return version_; }
 
@@ -129,8 +129,8 @@ class SqliteDatabase::Parts final : private Timer {
   const std::string path_;
   std::uint32_t version_ = 0;
   Results results_;
-  std::optional<ReadLane> reads_;
-  std::optional<WriteLane> writes_;
+  std::optional<SqliteReadLane> reads_;
+  std::optional<SqliteWriteLane> writes_;
   std::optional<Resolver<void>> resolver_;
   bool closed_ = false;
   Hook<Explanation&>::Token on_explain_;

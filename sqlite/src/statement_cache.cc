@@ -4,7 +4,7 @@
 
 namespace snowfox {
 
-StatementRef StatementCache::take(std::string_view sql) {
+StatementRef SqliteStatementCache::take(std::string_view sql) {
   const auto found = by_text_.find(sql);
   if (found == by_text_.end()) return nullptr;
   StatementRef statement = std::move(found->second->second);
@@ -13,7 +13,7 @@ StatementRef StatementCache::take(std::string_view sql) {
   return statement;
 }
 
-void StatementCache::give_back(StatementRef statement) noexcept {
+void SqliteStatementCache::give_back(StatementRef statement) noexcept {
   const std::string_view text = sqlite3_sql(statement.get());
   try {
     if (most_ == 0 || by_text_.contains(text)) return;
@@ -29,7 +29,7 @@ void StatementCache::give_back(StatementRef statement) noexcept {
   }
 }
 
-void StatementCache::clear() noexcept {
+void SqliteStatementCache::clear() noexcept {
   by_text_.clear();
   kept_.clear();
 }

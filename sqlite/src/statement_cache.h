@@ -17,9 +17,9 @@ struct FinalizeStatement {
 using StatementRef = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
 /// Statements that a connection keeps prepared, by their text. Lends each to one user at a time.
-class StatementCache {
+class SqliteStatementCache {
  public:
-  explicit StatementCache(std::size_t most) : most_(most) {}
+  explicit SqliteStatementCache(std::size_t most) : most_(most) {}
 
   /// The statement prepared from `sql`, or null if none is kept or it is lent.
   StatementRef take(std::string_view sql);

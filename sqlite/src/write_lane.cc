@@ -17,10 +17,10 @@ Watermarks watermarks_of(const SqliteOptions& options) noexcept {
 
 }  // namespace
 
-WriteLane::WriteLane(LoopManager& loop, std::unique_ptr<GroupWriter> writer, Results& results,
-                     std::function<void()> on_back)
+SqliteWriteLane::SqliteWriteLane(LoopManager& loop, std::unique_ptr<GroupWriter> writer, Results& results,
+                                 std::function<void()> on_back)
     : EventDrain(loop, &marks_),
-      CallQueue(loop, "write", writer->options().max_units, writer->options().default_deadline),
+      SqliteCallQueue(loop, "write", writer->options().max_units, writer->options().default_deadline),
       writer_(std::move(writer)),
       marks_(watermarks_of(writer_->options())),
       max_bytes_(writer_->options().max_bytes),
@@ -31,7 +31,7 @@ WriteLane::WriteLane(LoopManager& loop, std::unique_ptr<GroupWriter> writer, Res
   writer_->set_lane(this);
 }
 
-WriteLane::~WriteLane() {
+SqliteWriteLane::~SqliteWriteLane() {
   if (writer_ == nullptr) return;
   abandon(writer_->group());
   if (!committing_) return;
@@ -40,13 +40,13 @@ WriteLane::~WriteLane() {
   static_cast<void>(writer_.release());
 }
 
-void WriteLane::submit(std::unique_ptr<SqliteCall> call) noexcept {
+void SqliteWriteLane::submit(std::unique_ptr<SqliteCall> call) noexcept {
   const std::size_t bytes = bytes_of(*call);
   if (add(std::move(call), bytes <= max_bytes_ && pending_bytes() <= max_bytes_ - bytes)) added(bytes);
 }
 
 // At the end of a turn in which something was submitted, a commit came back, or its last result was given.
-bool WriteLane::flush() {
+bool SqliteWriteLane::flush() {
   if (!committing_ && waiting() != 0 && !awaits_more()) begin_commit();
   return empty();
 }
@@ -54,11 +54,11 @@ bool WriteLane::flush() {
 // Who writes one thing after the other has his next ready when he is told of the last. Those who were in one commit
 // would otherwise come apart into two that take turns. So the next one waits until all have been told, if that takes
 // less time than a commit, and unless there is a whole group already.
-bool WriteLane::awaits_more() const noexcept {
+bool SqliteWriteLane::awaits_more() const noexcept {
   return !results_.empty() && waiting() < last_group_ && giving_time_ < commit_time_;
 }
 
-void WriteLane::begin_commit() noexcept {
+void SqliteWriteLane::begin_commit() noexcept {
   CallList& group = writer_->group();
   for (last_group_ = 0; last_group_ < units_per_commit_ && waiting() != 0; ++last_group_) begin(group);
   commit_began_ = loop().now();
@@ -73,7 +73,7 @@ void WriteLane::begin_commit() noexcept {
   }
 }
 
-void WriteLane::on_back() noexcept {
+void SqliteWriteLane::on_back() noexcept {
   committing_ = false;
   giving_began_ = loop().now();
   commit_time_ = giving_began_ - commit_began_;
@@ -95,24 +95,24 @@ void WriteLane::on_back() noexcept {
   on_back_();
 }
 
-void WriteLane::on_all_given() noexcept {
+void SqliteWriteLane::on_all_given() noexcept {
   if (giving_began_ == TimePoint{}) return;
   giving_time_ = loop().now() - std::exchange(giving_began_, {});
   if (waiting() != 0) added(0);
 }
 
-void WriteLane::on_gone(std::size_t bytes) noexcept {
+void SqliteWriteLane::on_gone(std::size_t bytes) noexcept {
   removed(bytes);
   // Whether the sources go on is decided when it is flushed.
   if (congested()) added(0);
 }
 
-SqliteStatus::Lane WriteLane::status() noexcept {
+SqliteStatus::Lane SqliteWriteLane::status() noexcept {
   CallList none;
-  return CallQueue::status(writer_ == nullptr ? none : writer_->group());
+  return SqliteCallQueue::status(writer_ == nullptr ? none : writer_->group());
 }
 
-std::string WriteLane::name() const {
+std::string SqliteWriteLane::name() const {
   return "sqlite " + path_ + ", " + std::to_string(outstanding()) + " writes outstanding";
 }
 

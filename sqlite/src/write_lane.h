@@ -17,10 +17,11 @@ namespace snowfox {
 
 /// Where units wait for their commit. It is a drain: what was submitted in a turn is flushed at its end, into one
 /// commit, sources that bring too much are paused, and the loop does not end before it is empty.
-class WriteLane final : public EventDrain, public CallQueue {
+class SqliteWriteLane final : public EventDrain, public SqliteCallQueue {
  public:
-  WriteLane(LoopManager& loop, std::unique_ptr<GroupWriter> writer, Results& results, std::function<void()> on_back);
-  ~WriteLane() override;
+  SqliteWriteLane(LoopManager& loop, std::unique_ptr<GroupWriter> writer, Results& results,
+                  std::function<void()> on_back);
+  ~SqliteWriteLane() override;
 
   void submit(std::unique_ptr<SqliteCall> call) noexcept;
   /// The commit is through.

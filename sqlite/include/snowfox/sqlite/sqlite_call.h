@@ -24,7 +24,7 @@
 
 namespace snowfox {
 
-class CallQueue;
+class SqliteCallQueue;
 
 /// Nothing in it has a destructor, so it may be made inside a co_await expression (see Task).
 struct SqliteCallOptions {
@@ -54,7 +54,7 @@ class SqliteCall : public Event, public ListNode<SqliteCall>, public PromiseProd
   SqliteCall(PromiseState& state, const SqliteCallOptions& options, std::size_t bytes) noexcept;
 
  private:
-  friend class CallQueue;
+  friend class SqliteCallQueue;
   friend class GroupWriter;
   friend class SqliteReader;
   enum class Place : std::uint8_t { Waiting, UnderWay, Back };
@@ -74,7 +74,7 @@ class SqliteCall : public Event, public ListNode<SqliteCall>, public PromiseProd
   void on_abandoned(const CorrelationId& id) noexcept override;
 
   std::exception_ptr error_;
-  CallQueue* queue_ = nullptr;  // null before it is submitted, and when the database is gone
+  SqliteCallQueue* queue_ = nullptr;  // null before it is submitted, and when the database is gone
   Place place_ = Place::Waiting;
   bool began_ = false;
   std::atomic<bool> wanted_ = true;
