@@ -1,6 +1,7 @@
 #include "appservice/daemon.h"
 
 #include <exception>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include <snowfox/http/http_source.h>
 #include <snowfox/promises/sleep.h>
 
+#ifdef SNOWFOX_APPSERVICE_POSTGRES
+#include "appservice/postgres_store.h"
+#endif
 #include "appservice/sqlite_store.h"
 
 namespace snowfox::appservice {
@@ -83,7 +87,15 @@ Daemon::Daemon(Process& process, std::string path)
 }
 
 std::unique_ptr<Store> Daemon::open_store(LoopManager& loop, const Configuration& configuration) {
-  return std::make_unique<SqliteStore>(loop, configuration.store.path_or_uri, configuration.remember_event_ids);
+  const auto& [kind, where] = configuration.store;
+  if (kind == StoreConfiguration::Kind::Sqlite) {
+    return std::make_unique<SqliteStore>(loop, where, configuration.remember_event_ids);
+  }
+#ifdef SNOWFOX_APPSERVICE_POSTGRES
+  return std::make_unique<PostgresStore>(loop, where, configuration.remember_event_ids);
+#else
+  throw std::runtime_error("store: this program was built without PostgreSQL");
+#endif
 }
 
 ServiceClientOptions Daemon::client_options(const Configuration& configuration) {

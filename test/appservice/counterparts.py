@@ -186,7 +186,7 @@ class Daemon:
         registrations = ", ".join(str(self.directory / f"{service.name}.yaml") for service in services)
         (self.directory / "appservice.yaml").write_text(
             "listen: 127.0.0.1:0\n"
-            "admin: 127.0.0.2:0\n"
+            "admin: 127.0.0.1:0\n"
             f"submit_token: {SUBMIT_TOKEN}\n"
             f"store: sqlite:{self.directory}/appservice.db\n"
             f"registrations: [{registrations}]\n"

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <snowfox/core/loop_manager.h>
+#include <snowfox/postgres/postgres_database.h>
+
+#include "appservice/store.h"
+
+namespace snowfox::appservice {
+
+/// Everything in a database of a PostgreSQL server. Of several schedulers with the same database one works; the others
+/// find that it is in use, and try again.
+class PostgresStore final : public Store {
+ public:
+  /// Begins to connect; while there is no connection, calls are rejected at once. Ids of the last `remembered_events`
+  /// events are kept to know them again. Throws as PostgresDatabase.
+  PostgresStore(LoopManager& loop, const std::string& uri, std::uint64_t remembered_events);
+
+  Promise<Accepted> accept(Submission submission) override;
+  Promise<Advanced> advance(Step step) override;
+  Promise<void> failed(std::string service, TransactionId transaction, std::uint32_t failures, std::uint32_t refusals,
+                       std::string reason) override;
+  Promise<void> pause(std::string service, bool paused) override;
+  Promise<std::vector<ServiceRecord>> services() override;
+  Promise<std::vector<ParkedTransaction>> parked(std::string service, std::size_t most) override;
+  Promise<std::optional<std::size_t>> requeue(std::string service, TransactionId transaction) override;
+  Promise<StoredRoom> load_room(const std::string& room_id) override;
+
+  std::string trouble() const override;
+  std::size_t backlog_bytes() const override;
+  Promise<void> close() override;
+
+ private:
+  PostgresDatabase database_;
+  std::uint64_t remembered_events_;
+};
+
+}  // namespace snowfox::appservice
