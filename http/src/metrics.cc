@@ -44,6 +44,23 @@ std::string number(double value) {
   return {text.data(), written.ptr};
 }
 
+std::string labels_text(Metrics::Labels labels) {
+  std::string text;
+  for (const auto& [label, value] : labels) {
+    if (!good_name(label, false)) throw std::invalid_argument("no name of a label: " + std::string(label));
+    if (!text.empty()) text += ',';
+    text += std::string(label) + "=\"" + escaped(value, true) + '"';
+  }
+  return text;
+}
+
+void add_line(std::string& text, std::string_view name, std::string_view suffix, std::string_view labels,
+              double value) {
+  text.append(name).append(suffix);
+  if (!labels.empty()) text.append("{").append(labels).append("}");
+  text.append(" ").append(number(value)).append("\n");
+}
+
 }  // namespace
 
 /// One line, or those of a histogram.
@@ -59,6 +76,7 @@ struct Metrics::Family {
   std::string help;
   std::string_view kind;
   std::vector<std::unique_ptr<Series>> series;
+  Collect collect;  // in place of series
 };
 
 Metrics::Metrics() = default;
@@ -73,17 +91,13 @@ void Metrics::Histogram::observe(double value) noexcept {
 
 Metrics::Series& Metrics::series(std::string_view name, std::string_view help, std::string_view kind, Labels labels) {
   if (!good_name(name, true)) throw std::invalid_argument("no name of a metric: " + std::string(name));
-  std::string text;
-  for (const auto& [label, value] : labels) {
-    if (!good_name(label, false)) throw std::invalid_argument("no name of a label: " + std::string(label));
-    if (!text.empty()) text += ',';
-    text += std::string(label) + "=\"" + escaped(value, true) + '"';
-  }
+  std::string text = labels_text(labels);
   auto found = families_.find(name);
   if (found == families_.end()) {
-    found = families_.emplace(name, std::make_unique<Family>(Family{std::string(help), kind, {}})).first;
+    found = families_.emplace(name, std::make_unique<Family>(Family{std::string(help), kind, {}, {}})).first;
   }
   Family& family = *found->second;
+  if (family.collect) throw std::invalid_argument("the metric " + std::string(name) + " is collected");
   if (family.kind != kind) {
     throw std::invalid_argument("the metric " + std::string(name) + " is a " + std::string(family.kind) + ", no " +
                                 std::string(kind));
@@ -126,16 +140,34 @@ void Metrics::gauge_from(std::string_view name, std::string_view help, std::func
   series(name, help, "gauge", labels).from = std::move(value);
 }
 
+void Metrics::Samples::add(double value, Labels labels) { add_line(text_, name_, "", labels_text(labels), value); }
+
+void Metrics::collected(std::string_view name, std::string_view help, std::string_view kind, Collect collect) {
+  if (!good_name(name, true)) throw std::invalid_argument("no name of a metric: " + std::string(name));
+  if (families_.contains(name)) throw std::invalid_argument("there is a metric " + std::string(name));
+  families_.emplace(name, std::make_unique<Family>(Family{std::string(help), kind, {}, std::move(collect)}));
+}
+
+void Metrics::counters_from(std::string_view name, std::string_view help, Collect collect) {
+  collected(name, help, "counter", std::move(collect));
+}
+
+void Metrics::gauges_from(std::string_view name, std::string_view help, Collect collect) {
+  collected(name, help, "gauge", std::move(collect));
+}
+
 std::string Metrics::text() const {
   std::string text;
   const auto line = [&](std::string_view name, std::string_view suffix, std::string_view labels, double value) {
-    text.append(name).append(suffix);
-    if (!labels.empty()) text.append("{").append(labels).append("}");
-    text.append(" ").append(number(value)).append("\n");
+    add_line(text, name, suffix, labels, value);
   };
   for (const auto& [name, family] : families_) {
     text += "# HELP " + name + ' ' + escaped(family->help, false) + "\n# TYPE " + name + ' ' +
             std::string(family->kind) + '\n';
+    if (family->collect) {
+      Samples samples(name, text);
+      family->collect(samples);
+    }
     for (const auto& one : family->series) {
       if (one->from) {
         line(name, "", one->labels, one->from());

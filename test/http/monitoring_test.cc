@@ -40,6 +40,25 @@ TEST(MetricsTest, GivesTheSameNumberForTheSameNameAndLabels) {
   EXPECT_THROW(metrics.histogram("h", "", {2, 1}), std::invalid_argument);
 }
 
+// Goal: what is gone is not told for ever.
+TEST(MetricsTest, CollectsNumbersThatComeAndGo) {
+  Metrics metrics;
+  std::vector<std::string> foxes{"red", "\"arctic\""};
+  metrics.gauges_from("fox_asleep", "Whether.", [&](Metrics::Samples& samples) {
+    for (const std::string& fox : foxes) samples.add(fox.size() == 3 ? 1 : 0, {{"fox", fox}});
+  });
+  metrics.counters_from("fox_meals", "Eaten.", [](Metrics::Samples& samples) { samples.add(7); });
+  const std::string meals = "# HELP fox_meals Eaten.\n# TYPE fox_meals counter\nfox_meals 7\n";
+  const std::string asleep = "# HELP fox_asleep Whether.\n# TYPE fox_asleep gauge\n";
+  EXPECT_EQ(metrics.text(), asleep + "fox_asleep{fox=\"red\"} 1\nfox_asleep{fox=\"\\\"arctic\\\"\"} 0\n" + meals);
+  foxes = {"grey"};
+  EXPECT_EQ(metrics.text(), asleep + "fox_asleep{fox=\"grey\"} 0\n" + meals);
+
+  EXPECT_THROW(metrics.gauge("fox_asleep", "Whether."), std::invalid_argument);
+  EXPECT_THROW(metrics.gauges_from("fox_asleep", "Whether.", [](Metrics::Samples&) {}), std::invalid_argument);
+  EXPECT_THROW(metrics.gauges_from("1fox", "", [](Metrics::Samples&) {}), std::invalid_argument);
+}
+
 class MonitoringTest : public testing::Test {
  protected:
   std::string asked(const std::string& path) {

@@ -16,7 +16,8 @@ namespace snowfox {
 /// (https://prometheus.io/docs/instrumenting/exposition_formats/).
 ///
 /// Whoever counts keeps a reference to its number, so that counting is an addition. All references are valid as long as
-/// the metrics are. Names, and values of labels, are few and the program's: each is kept for ever.
+/// the metrics are. Names, and values of labels, are few and the program's: each is kept for ever, but for
+/// those of counters_from() and gauges_from().
 class Metrics {
  public:
   using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
@@ -73,6 +74,25 @@ class Metrics {
   void counter_from(std::string_view name, std::string_view help, std::function<double()> value, Labels labels = {});
   void gauge_from(std::string_view name, std::string_view help, std::function<double()> value, Labels labels = {});
 
+  /// What counters_from() and gauges_from() are told.
+  class Samples {
+   public:
+    /// One number. Labels, each with its values, are to come once. Throws std::invalid_argument if one is none.
+    void add(double value, Labels labels = {});
+
+   private:
+    friend class Metrics;
+    Samples(std::string_view name, std::string& text) noexcept : name_(name), text_(text) {}
+    std::string_view name_;
+    std::string& text_;
+  };
+  using Collect = std::function<void(Samples&)>;
+
+  /// Numbers that come and go, as those of a label that has a value for each of something: `collect` says all there are
+  /// whenever the text is made. Of one name there is nothing else. Throws as counter(), or if the name is taken.
+  void counters_from(std::string_view name, std::string_view help, Collect collect);
+  void gauges_from(std::string_view name, std::string_view help, Collect collect);
+
   /// All of them, by name.
   std::string text() const;
 
@@ -80,6 +100,7 @@ class Metrics {
   struct Series;
   struct Family;
   Series& series(std::string_view name, std::string_view help, std::string_view kind, Labels labels);
+  void collected(std::string_view name, std::string_view help, std::string_view kind, Collect collect);
 
   std::map<std::string, std::unique_ptr<Family>, std::less<>> families_;
 };
