@@ -340,7 +340,8 @@ TEST_F(PostgresDatabaseTest, TheLoopEndsWhenAllThatWasSubmittedIsThrough) {
     db->write(insert(std::to_string(i))).then([&](const PostgresResults&) { ++told; }).detach();
   }
   db->read("SELECT pg_sleep(0.1)").then([&](const PostgresResult&) { ++told; }).detach();
-  loop.stop();
+  ManualSource endless(loop);
+  endless.post([this] { loop.stop(); });
   loop.run();
   EXPECT_EQ(told, 101);
   EXPECT_EQ(elsewhere("SELECT count(*) FROM names"), "100");
