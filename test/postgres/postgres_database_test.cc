@@ -320,7 +320,8 @@ TEST_F(PostgresDatabaseTest, TriesAUnitAgainThatADeadlockHasUndone) {
   auto two = other.write(unit("b", "a"));
   EXPECT_EQ(outcome(loop, std::move(one))[2].affected(), 1);
   EXPECT_EQ(outcome(loop, std::move(two))[2].affected(), 1);
-  EXPECT_EQ(db->status().failed_commits + other.status().failed_commits, 1U);
+  // Each may find it, and go back.
+  EXPECT_GE(db->status().failed_commits + other.status().failed_commits, 1U);
 }
 
 TEST_F(PostgresDatabaseTest, LogsWhatTheServerNoticesAtDebug) {
