@@ -82,6 +82,7 @@ void CallQueue::settle(PostgresCall& call, PostgresResults&& results) noexcept {
   state.set_producer(nullptr);
   tell(state.id(), StepKind::Fulfilled, call);
   state.notify();
+  announcer_.announce();
 }
 
 void CallQueue::settle(PostgresCall& call, const std::exception_ptr& error) noexcept {
@@ -91,6 +92,7 @@ void CallQueue::settle(PostgresCall& call, const std::exception_ptr& error) noex
   ++counters_.failed;
   tell(call.state_->id(), StepKind::Rejected, call);
   reject(call, error);
+  announcer_.announce();
 }
 
 void CallQueue::reject(PostgresCall& call, const std::exception_ptr& error) noexcept {

@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <system_error>
 
 #include <snowfox/core/audit.h>
+#include <snowfox/core/event.h>
+#include <snowfox/core/event_source.h>
 #include <snowfox/core/explanation.h>
 #include <snowfox/core/intrusive_list.h>
 #include <snowfox/core/loop_manager.h>
@@ -19,13 +22,35 @@ namespace snowfox {
 
 using CallList = IntrusiveList<PostgresCall, PostgresCall>;
 
+/// Gives an event for each call that was settled: whoever waits for events learns of each, and who is told of many
+/// shares the turn with others.
+class Announcer final : public EventSource {
+ public:
+  Announcer(LoopManager& loop, std::string_view what) : EventSource(loop), what_(what) { set_background(true); }
+  void announce() noexcept {
+    ++pending_;
+    ready();
+  }
+  EventRef parse() override {
+    if (pending_ == 0) return nullptr;
+    EventRef event = make_event([] {}, {.name = "PostgresResult"});
+    --pending_;
+    return event;
+  }
+  std::string name() const override { return "postgres, results of each " + std::string(what_); }
+
+ private:
+  const std::string_view what_;
+  std::size_t pending_ = 0;
+};
+
 /// The calls of a lane: those that wait, those under way, and the books of all until they are gone. As long as there is
 /// one the loop goes on.
 class CallQueue {
  public:
   /// `what` is what errors call one of them: a literal.
-  CallQueue(LoopManager& loop, std::string_view what, std::size_t most, Duration default_deadline) noexcept
-      : loop_(loop), what_(what), most_(most), default_deadline_(default_deadline) {}
+  CallQueue(LoopManager& loop, std::string_view what, std::size_t most, Duration default_deadline)
+      : loop_(loop), announcer_(loop, what), what_(what), most_(most), default_deadline_(default_deadline) {}
   CallQueue(const CallQueue&) = delete;
   CallQueue& operator=(const CallQueue&) = delete;
 
@@ -81,6 +106,7 @@ class CallQueue {
   void tell(const CorrelationId& id, StepKind kind, const PostgresCall& call) const noexcept;
 
   LoopManager& loop_;
+  Announcer announcer_;
   const std::string_view what_;
   const std::size_t most_;
   const Duration default_deadline_;

@@ -92,10 +92,10 @@ class PostgresLink final : private PollTarget {
 
   void on_poll(bool readable, bool writable) noexcept override;
   void go_on() noexcept;
-  void ring() noexcept;
+  void ring();
 
   void look_up();
-  void on_found(std::vector<DatabaseHost> hosts, const std::string& error) noexcept;
+  void connect_to_found();
   void connect(const std::vector<DatabaseHost>& hosts);
   void advance_connect();
   void run_script(const std::string& value);
@@ -128,7 +128,10 @@ class PostgresLink final : private PollTarget {
   const ConnectionSettings& settings_;
   SessionSetup setup_;
   Owner& owner_;
-  Alarm alarm_{[this] { ring(); }};
+  Alarm alarm_{[this] {
+    rung_ = true;
+    wakeup_.call();
+  }};
   Wakeup wakeup_;
   std::unique_ptr<PGconn, Finish> connection_;
   NameLookup* lookup_ = nullptr;  // owns itself
@@ -136,6 +139,8 @@ class PostgresLink final : private PollTarget {
   StatementCache statements_;
   std::deque<Expected> expected_;
   PostgresExchange* exchange_ = nullptr;  // borrowed
+  std::vector<DatabaseHost> found_;
+  std::string lookup_error_;
   std::string setup_value_;
   std::string setup_error_;
   std::string last_error_;
@@ -147,6 +152,7 @@ class PostgresLink final : private PollTarget {
   unsigned failures_ = 0;  // since it was ready last
   Stage stage_ = Stage::Off;
   PostgresState state_ = PostgresState::Connecting;
+  bool rung_ = false;
   bool watched_ = false;
   bool watched_writable_ = false;
   bool end_sent_ = false;      // COMMIT, if there is one, and the end of the pipeline

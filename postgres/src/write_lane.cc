@@ -254,7 +254,9 @@ void WriteLane::on_gone(std::size_t bytes) noexcept {
   if (congested()) added(0);
 }
 
-std::string_view WriteLane::hindrance() const noexcept { return link_.ready() ? "" : link_.last_error(); }
+std::string_view WriteLane::hindrance() const noexcept {
+  return link_.ready() ? std::string_view() : std::string_view(link_.last_error());
+}
 
 std::string WriteLane::name() const { return name_ + ", " + std::to_string(outstanding()) + " writes outstanding"; }
 

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <snowfox/promises/sleep.h>
+
 #include "postgres_fixture.h"
 
 namespace snowfox {
@@ -134,7 +136,7 @@ TEST_F(PostgresConnectingTest, TheLoopEndsThoughCallsWaitForAConnectionThatDoesN
   PostgresDatabase database(short_loop, options);
   auto write = database.write(insert("never"));
   auto read = database.read("SELECT 1");
-  short_loop.stop();
+  sleep(short_loop, 1ms).then([&] { short_loop.stop(); }).detach();
   EXPECT_EQ(short_loop.run(), 0);
   EXPECT_FALSE(write.settled());
   EXPECT_EQ(sink.count("ended with output that its readers did not take in time"), 1U);

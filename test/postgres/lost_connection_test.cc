@@ -17,6 +17,10 @@ using ::testing::HasSubstr;
 
 class PostgresLostConnectionTest : public PostgresTest {
  protected:
+  // A connection that nobody uses keeps no loop going.
+  PostgresLostConnectionTest() { loop.hold(); }
+  ~PostgresLostConnectionTest() override { loop.release(); }
+
   /// What has become of each unit, by the name that it inserts.
   enum class Fate { Waiting, Kept, Unknown, Other };
 
@@ -137,11 +141,14 @@ TEST_F(PostgresLostConnectionTest, SurvivesSessionsThatAreEndedAtManyMoments) {
 
 TEST_F(PostgresLostConnectionTest, SurvivesAServerThatIsKilledUnderLoadAndStartsAgain) {
   options.units_per_commit = 50;
+  // A server that recovers takes its time on a busy disk.
+  options.default_deadline = 5min;
   open_and_wait();
-  for (int round = 0; round < 6; ++round) {
-    write_some(200);
+  for (int round = 0; round < 4; ++round) {
+    write_some(300);
     const std::size_t enough = count(Fate::Kept) + static_cast<std::size_t>(round) * 25;
-    ASSERT_TRUE(run_until(loop, [&] { return count(Fate::Kept) >= enough; }));
+    ASSERT_TRUE(run_until(
+        loop, [&] { return count(Fate::Kept) >= enough; }, 60s));
     cluster().tell(round % 2 == 0 ? "crash" : "stop");
     loop.run_for(std::chrono::milliseconds(5 * round));
     cluster().wait();
@@ -149,10 +156,11 @@ TEST_F(PostgresLostConnectionTest, SurvivesAServerThatIsKilledUnderLoadAndStarts
     cluster().tell("start");
     loop.run_for(50ms);
     cluster().wait();
-    ASSERT_TRUE(run_until(loop, [&] { return db->connected(); }));
+    ASSERT_TRUE(run_until(
+        loop, [&] { return db->connected(); }, 60s));
   }
   expect_nothing_lost_and_nothing_doubled();
-  EXPECT_EQ(fates.size(), 1500U);
+  EXPECT_EQ(fates.size(), 1400U);
   EXPECT_GE(count(Fate::Kept), 1000U);
 }
 

@@ -320,7 +320,8 @@ TEST_F(PostgresDatabaseTest, TriesAUnitAgainThatADeadlockHasUndone) {
   auto two = other.write(unit("b", "a"));
   EXPECT_EQ(outcome(loop, std::move(one))[2].affected(), 1);
   EXPECT_EQ(outcome(loop, std::move(two))[2].affected(), 1);
-  EXPECT_EQ(db->status().failed_commits + other.status().failed_commits, 1U);
+  // Each may find it, and go back.
+  EXPECT_GE(db->status().failed_commits + other.status().failed_commits, 1U);
 }
 
 TEST_F(PostgresDatabaseTest, LogsWhatTheServerNoticesAtDebug) {
@@ -340,7 +341,8 @@ TEST_F(PostgresDatabaseTest, TheLoopEndsWhenAllThatWasSubmittedIsThrough) {
     db->write(insert(std::to_string(i))).then([&](const PostgresResults&) { ++told; }).detach();
   }
   db->read("SELECT pg_sleep(0.1)").then([&](const PostgresResult&) { ++told; }).detach();
-  loop.stop();
+  ManualSource endless(loop);
+  endless.post([this] { loop.stop(); });
   loop.run();
   EXPECT_EQ(told, 101);
   EXPECT_EQ(elsewhere("SELECT count(*) FROM names"), "100");
