@@ -81,9 +81,10 @@ Api::Api(LoopManager& loop, HttpProtocol& protocol, Intake& intake, Scheduler& s
 void Api::submit(HttpEvent& event) {
   if (!authorised(event)) return;
   const CorrelationId id = event.responder().correlation_id();
-  const std::shared_ptr<HttpRequest> request = event.take_request();
+  // A request that is kept moves out of its connection's buffer, and what body() gave stays behind.
+  const auto text = std::make_shared<const std::string>(event.request().body());
   const auto responder = std::make_shared<HttpResponder>(event.take_responder());
-  intake_.submit(request->body(), request, id)
+  intake_.submit(*text, text, id)
       .then([responder](const std::vector<std::string>& ids) {
         answer_json(*responder, 200, {{"event_ids", ids}});
       })

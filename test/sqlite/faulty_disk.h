@@ -1,15 +1,18 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include <sqlite3.h>
 
 namespace snowfox {
 
-/// The disk under all databases that are opened while it lives: the real one, which can be told to fail, and counts.
+/// The disk under all databases that are opened while it lives: the real one, which can be told to fail or to
+/// be slow, and counts.
 /// One at a time.
 class FaultyDisk {
  public:
@@ -21,6 +24,7 @@ class FaultyDisk {
     vfs_.xOpen = &open;
     sqlite3_vfs_register(&vfs_, 1);
     write_error = sync_error = 0;
+    sync_delay_us = 0;
     syncs = 0;
   }
   ~FaultyDisk() {
@@ -34,6 +38,8 @@ class FaultyDisk {
   static inline std::atomic<int> write_error = 0;
   static inline std::atomic<int> sync_error = 0;
   static inline std::atomic<std::size_t> syncs = 0;
+  /// A sync takes so much longer.
+  static inline std::atomic<unsigned> sync_delay_us = 0;
 
  private:
   struct File {
@@ -64,6 +70,7 @@ class FaultyDisk {
     m.xSync = [](sqlite3_file* f, int how) {
       ++syncs;
       if (const int error = sync_error) return error;
+      if (const unsigned delay = sync_delay_us) std::this_thread::sleep_for(std::chrono::microseconds(delay));
       return real(f)->pMethods->xSync(real(f), how);
     };
     m.xFileSize = [](sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); };
