@@ -72,6 +72,8 @@ Daemon::Daemon(Process& process, std::string path)
       admin_protocol_(api_options()),
       api_(loop_, api_protocol_, intake_, scheduler_, service_client_, rooms_),
       monitoring_(loop_),
+      admin_(loop_, admin_protocol_, scheduler_, *store_, monitoring_.metrics,
+             {.version = SNOWFOX_VERSION, .store = {}, .intake = [this] { return intake_numbers(); }}),
       reload_(
           process.scope(), [this] { return load_settings(path_); },
           [this](const Settings& settings, DynamicScopeBuilder& scope) { build(settings, scope); }) {
@@ -151,7 +153,10 @@ void Daemon::apply(const Settings& settings, bool first) {
   api_.set_submit_token(configuration.submit_token);
   intake_.set_limits(
       {.submit_bytes = configuration.limits.max_submit_bytes, .event_bytes = configuration.limits.max_event_bytes});
-  if (first) return;
+  if (first) {
+    admin_.set_store(configuration.store.shown());
+    return;
+  }
   service_client_.set_options(client_options(configuration));
   scheduler_.set_options(delivery_options(configuration));
   rooms_.registrations_changed(make_interest(settings.registrations));
@@ -160,6 +165,20 @@ void Daemon::apply(const Settings& settings, bool first) {
   if (before.kind != configuration.store.kind || before.path_or_uri != configuration.store.path_or_uri) {
     loop_.log().warning(kComponent, "another store is used only after a restart");
   }
+}
+
+nlohmann::json Daemon::intake_numbers() const {
+  const IntakeCounters& counters = intake_.counters();
+  return {{"submissions_total", counters.submissions},
+          {"events_total", counters.events},
+          {"known_total", counters.known},
+          {"ignored_total", counters.ignored},
+          {"refused_total", counters.refused},
+          {"waiting", intake_.waiting()},
+          {"waiting_bytes", intake_.waiting_bytes()},
+          {"rooms", rooms_.size()},
+          {"rooms_bytes", rooms_.bytes()},
+          {"room_loads_total", rooms_.counters().loads}};
 }
 
 /// Until what waits is known, submissions wait.
@@ -189,6 +208,7 @@ Address Daemon::admin_address() const { return reload_.scope()->listeners().at(1
 /// store closes. What takes longer than the process gives it is sent again after the next start.
 Task<> Daemon::end(Process::Completion completion) {
   auto [answered, all_answered] = make_promise<void>(loop_);
+  admin_.finish();
   api_protocol_.finish([resolver = std::make_shared<Resolver<void>>(std::move(all_answered))] { resolver->resolve(); });
   co_await scheduler_.finish();
   co_await std::move(answered);

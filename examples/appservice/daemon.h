@@ -11,6 +11,7 @@
 #include <snowfox/http/monitoring.h>
 #include <snowfox/http_client/http_client.h>
 
+#include "appservice/admin.h"
 #include "appservice/api.h"
 #include "appservice/configuration.h"
 #include "appservice/intake.h"
@@ -52,6 +53,7 @@ class Daemon {
 
   void build(const Settings& settings, DynamicScopeBuilder& scope);
   void apply(const Settings& settings, bool first);
+  nlohmann::json intake_numbers() const;
   std::shared_ptr<const Interest> make_interest(std::shared_ptr<const Registrations> registrations);
   Task<> learn_services();
   Task<> end(Process::Completion completion);
@@ -70,6 +72,7 @@ class Daemon {
   HttpProtocol admin_protocol_;
   Api api_;
   Monitoring monitoring_;
+  Admin admin_;
   Reload<Settings> reload_;
   bool learnt_ = false;
 };
