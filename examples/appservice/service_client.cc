@@ -57,6 +57,12 @@ std::optional<Duration> retry_after(const HttpClientResponse& response) {
   return std::chrono::seconds(seconds);
 }
 
+/// What a client's error says begins with method and URL, which whoever reads of a service knows.
+std::string without_request(std::string text) {
+  const std::size_t end = text.find(": ");
+  return end == std::string::npos ? text : text.substr(end + 2);
+}
+
 Answer answer_of(HttpClientResponse response) {
   Answer answer;
   answer.status = response.status;
@@ -87,7 +93,7 @@ Answer answer_of(const std::exception_ptr& error) {
         code == HttpClientErrc::BodyTimeout || code == HttpClientErrc::TotalTimeout) {
       answer.kind = Answer::Kind::Timeout;
     }
-    answer.text = describe(error);
+    answer.text = without_request(describe(error));
   }
   return answer;
 }
