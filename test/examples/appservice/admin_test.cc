@@ -411,6 +411,10 @@ TEST_F(AdminTest, TellsNoToken) {
   const std::string body = ask("GET", kRoot + "/services").body;
   EXPECT_THAT(body, AllOf(HasSubstr("you said … and I say …"), Not(HasSubstr("secret")), Not(HasSubstr("password"))));
   EXPECT_THAT(metrics(), Not(HasSubstr("secret")));
+
+  Registration odd;
+  odd.hs_token = "a/b c";
+  EXPECT_EQ(without_secrets("PUT /x?access_token=a%2Fb%20c: a/b c?", odd), "PUT /x?access_token=…: …?");
 }
 
 }  // namespace
