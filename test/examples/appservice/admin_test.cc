@@ -42,7 +42,7 @@ class AdminTest : public testing::Test {
     ASSERT_TRUE(until([&] { return world_->ready(); }));
   }
   bool until(const std::function<bool()>& condition) {
-    const TimePoint end = loop_.now() + std::chrono::seconds(30);
+    const TimePoint end = loop_.now() + std::chrono::minutes(5);
     while (!condition() && loop_.now() < end) loop_.run_for(std::chrono::milliseconds(1));
     return condition();
   }
