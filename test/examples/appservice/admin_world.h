@@ -90,8 +90,9 @@ class AdminWorld {
                     [] {
                       return nlohmann::json{{"events_total", 7}, {"waiting", 2}};
                     }}),
-        listener_(loop, address, {},
-                  [this](const ListenerSource::Connection& client) { serve_http(loop_, client.channel, protocol_); }) {
+        listener_(loop, address, {}, [this](const ListenerSource::Connection& client) {
+          serve_http(loop_, client.channel, protocol_, &kPatient);
+        }) {
     protocol_.error_body = &matrix_error_body;
     monitoring_.add_to(protocol_);
     learnt_ = store_.services().then([this, ids](std::vector<ServiceRecord> known) {
@@ -155,6 +156,9 @@ class AdminWorld {
     response.body = nlohmann::json{{"error", behaviour.error}}.dump();
     return {.response = std::move(response), .after = std::chrono::milliseconds(1)};
   }
+
+  /// A test that is stopped for a while must not lose who reads slowly.
+  static constexpr Watermarks kPatient{.stall_timeout = std::chrono::hours(1)};
 
   LoopManager& loop_;
   TemporaryDirectory directory_;
