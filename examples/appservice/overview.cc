@@ -11,7 +11,6 @@ namespace snowfox::appservice {
 namespace {
 
 /// So much of a foreign text is shown.
-constexpr std::size_t kMostErrorBytes = 1000;
 
 enum class Trouble : std::uint8_t { Down, Parked, Paused, Backlog, None };
 
@@ -39,31 +38,6 @@ std::string shown_url(const std::string& url) {
   return url.substr(0, host) + url.substr(at + 1);
 }
 
-/// As it is in a URL that somebody repeats.
-std::string percent_encoded(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                            c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      result += c;
-    } else {
-      constexpr std::string_view kDigits = "0123456789ABCDEF";
-      const auto byte = static_cast<unsigned char>(c);
-      result += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-    }
-  }
-  return result;
-}
-
-void replace_all(std::string& text, std::string_view secret) {
-  constexpr std::string_view kDots = "…";
-  if (secret.empty()) return;
-  for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += kDots.size()) {
-    text.replace(at, secret.size(), kDots);
-  }
-}
-
 template <typename T>
 nlohmann::json or_null(const std::optional<T>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
@@ -83,15 +57,6 @@ class Fingerprint {
 };
 
 }  // namespace
-
-std::string without_secrets(std::string text, const Registration& registration) {
-  for (const std::string* secret : {&registration.hs_token, &registration.as_token}) {
-    replace_all(text, *secret);
-    replace_all(text, percent_encoded(*secret));
-  }
-  if (text.size() > kMostErrorBytes) text.resize(kMostErrorBytes);
-  return text;
-}
 
 std::string json_line(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -172,7 +137,7 @@ nlohmann::json Overview::shown(const Delivery& delivery, const DeliveryStatus& s
       {"failures", status.failures},
       {"oldest_age_ms", nullptr},
       {"next_retry_ms", nullptr},
-      {"last_error", without_secrets(status.last_error, registration)},
+      {"last_error", status.last_error},
       {"down_since", or_null(status.down_since)},
       {"sent_transactions", status.sent_transactions},
       {"failed_transactions", status.failed_transactions},

@@ -81,9 +81,6 @@ class Overview {
   std::uint64_t fingerprint_ = 0;
 };
 
-/// `text` without what is secret of the service.
-std::string without_secrets(std::string text, const Registration& registration);
-
 /// JSON on one line; what is no UTF-8 has U+FFFD in its place.
 std::string json_line(const nlohmann::json& value);
 

@@ -12,25 +12,10 @@
 #include <snowfox/core/error.h>
 #include <snowfox/http_client/http_client_error.h>
 
+#include "appservice/secrets.h"
+
 namespace snowfox::appservice {
 namespace {
-
-/// As one segment of a path, or a value of a query: all but what RFC 3986 calls unreserved is escaped.
-std::string escaped(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    if (plain) {
-      result += c;
-    } else {
-      result += {'%', kHex[byte >> 4U], kHex[byte & 15U]};
-    }
-  }
-  return result;
-}
 
 /// What a service says about its error, in Matrix's form; else nothing.
 std::string matrix_error(const std::string& body) {
@@ -119,13 +104,13 @@ Promise<Answer> ServiceClient::send(const Registration& service, const Transacti
 
 Promise<Answer> ServiceClient::has_user(const Registration& service, std::string_view user_id) {
   HttpClientRequest request;
-  request.url = *service.url + "/_matrix/app/v1/users/" + escaped(user_id);
+  request.url = *service.url + "/_matrix/app/v1/users/" + percent_encoded(user_id);
   return ask(std::move(request), service);
 }
 
 Promise<Answer> ServiceClient::has_room(const Registration& service, std::string_view alias) {
   HttpClientRequest request;
-  request.url = *service.url + "/_matrix/app/v1/rooms/" + escaped(alias);
+  request.url = *service.url + "/_matrix/app/v1/rooms/" + percent_encoded(alias);
   return ask(std::move(request), service);
 }
 
@@ -142,7 +127,7 @@ Promise<Answer> ServiceClient::ping(const Registration& service, std::string_vie
 
 Promise<Answer> ServiceClient::ask(HttpClientRequest request, const Registration& service) {
   request.headers.add("Authorization", "Bearer " + service.hs_token);
-  if (options_.legacy_query_token) request.url += "?access_token=" + escaped(service.hs_token);
+  if (options_.legacy_query_token) request.url += "?access_token=" + percent_encoded(service.hs_token);
   request.redirects = HttpClientRedirects::Only308;
   request.max_body_bytes = options_.most_response_bytes;
   request.timeouts =
@@ -153,7 +138,11 @@ Promise<Answer> ServiceClient::ask(HttpClientRequest request, const Registration
                          .total = options_.connect_timeout + options_.response_timeout + 2 * options_.body_timeout};
   return requester_.send(std::move(request))
       .then([](HttpClientResponse response) -> Answer { return answer_of(std::move(response)); })
-      .otherwise([](const std::exception_ptr& error) { return answer_of(error); });
+      .otherwise([](const std::exception_ptr& error) { return answer_of(error); })
+      .then([ours = service.hs_token, theirs = service.as_token](Answer answer) {
+        answer.text = without_secrets(std::move(answer.text), {ours, theirs});
+        return answer;
+      });
 }
 
 }  // namespace snowfox::appservice

@@ -14,6 +14,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "appservice/secrets.h"
+
 #include "admin_world.h"
 #include "support/sockets.h"
 
@@ -266,9 +268,13 @@ TEST_F(AdminTest, RefusesWhatAnotherSiteCouldSend) {
   for (const std::string host : {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example",
                                  "[::1].evil.example", "[evil]", "1", "::1"}) {
     for (const std::string path : {"/", "/services", "/watch", "/services/a/parked"}) {
-      EXPECT_EQ(ask("GET", path == "/" ? path : kRoot + path, "", host).status, 403) << host << path;
+      // 400 for what is no host at all.
+      EXPECT_THAT(ask("GET", path == "/" ? path : kRoot + path, "", host).status, ::testing::AnyOf(403, 400))
+          << host << path;
     }
-    EXPECT_EQ(ask("POST", kRoot + "/services/a/pause", "X-SnowFox-Admin: 1\r\n", host).status, 403) << host;
+    EXPECT_THAT(ask("POST", kRoot + "/services/a/pause", "X-SnowFox-Admin: 1\r\n", host).status,
+                ::testing::AnyOf(403, 400))
+        << host;
   }
   EXPECT_FALSE(status("a").paused);
   for (const std::string host :
@@ -412,9 +418,7 @@ TEST_F(AdminTest, TellsNoToken) {
   EXPECT_THAT(body, AllOf(HasSubstr("you said … and I say …"), Not(HasSubstr("secret")), Not(HasSubstr("password"))));
   EXPECT_THAT(metrics(), Not(HasSubstr("secret")));
 
-  Registration odd;
-  odd.hs_token = "a/b c";
-  EXPECT_EQ(without_secrets("PUT /x?access_token=a%2Fb%20c: a/b c?", odd), "PUT /x?access_token=…: …?");
+  EXPECT_EQ(without_secrets("PUT /x?access_token=a%2Fb%20c: a/b c?", {"a/b c"}), "PUT /x?access_token=…: …?");
 }
 
 }  // namespace
