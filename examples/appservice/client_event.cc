@@ -24,19 +24,27 @@ constexpr std::array<std::string_view, 7> kDropped{"auth_events", "prev_events",
 
 bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+/// Where the string ends that `text` has a quote of at `quote`: behind its other quote; npos if it has none.
+std::size_t string_end(std::string_view text, std::size_t quote) noexcept {
+  for (std::size_t at = quote + 1; (at = text.find('"', at)) != std::string_view::npos; ++at) {
+    std::size_t before = at;
+    while (text[before - 1] == '\\') --before;
+    if ((at - before) % 2 == 0) return at + 1;
+  }
+  return std::string_view::npos;
+}
+
 /// The bytes of the value at the front of `text`, if that is JSON; otherwise of something that is none either. 0 if it
 /// does not end.
 std::size_t value_length(std::string_view text) noexcept {
   std::size_t depth = 0;
-  bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-      if (c == '"' && depth == 0) return i + 1;
-    } else if (c == '"') {
-      quoted = true;
+    if (c == '"') {
+      const std::size_t end = string_end(text, i);
+      if (end == std::string_view::npos) return 0;
+      if (depth == 0) return end;
+      i = end - 1;
     } else if (c == '[' || c == '{') {
       ++depth;
     } else if (c == ']' || c == '}') {
@@ -46,22 +54,23 @@ std::size_t value_length(std::string_view text) noexcept {
       return i;
     }
   }
-  return depth == 0 && !quoted ? text.size() : 0;
+  return depth == 0 ? text.size() : 0;
 }
 
 /// `value`, which is JSON, without white space between its parts.
 void append_compact(std::string& out, std::string_view value) {
-  bool quoted = false;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    const char c = value[i];
-    if (!quoted && is_space(c)) continue;
-    out += c;
-    if (quoted && c == '\\') {
-      out += value[++i];
-    } else if (c == '"') {
-      quoted = !quoted;
+  std::size_t from = 0;  // what comes from here on is not in `out` yet
+  for (std::size_t i = 0; i < value.size();) {
+    if (value[i] == '"') {
+      i = string_end(value, i);
+    } else if (is_space(value[i])) {
+      out.append(value, from, i - from);
+      from = ++i;
+    } else {
+      ++i;
     }
   }
+  out.append(value, from);
 }
 
 struct Member {

@@ -58,6 +58,6 @@ class Child {
 std::vector<double> in_child(const std::function<std::vector<double>()>& function);
 
 /// Looks every millisecond until `condition` holds. Throws when `child` ends, or after `seconds`.
-void wait_for(Child& child, const std::function<bool()>& condition, int seconds = 60);
+void wait_for(Child& child, const std::function<bool()>& condition, int seconds = 600);
 
 }  // namespace snowfox::appservice_bench

@@ -326,8 +326,7 @@ Memory measure_backlog(Shared& shared, const Amounts& amounts) {
   const std::uint64_t arrivals = shared.arrivals;
   begun = now_ns();
   Child daemon([&] { run_daemon(shared, configuration); });
-  wait_for(
-      daemon, [&] { return shared.arrivals > arrivals; }, 600);
+  wait_for(daemon, [&] { return shared.arrivals > arrivals; });
   memory.restart_ms = static_cast<double>(shared.last_arrival - begun) / 1e6;
   memory.restarted_kib = resident_kib(daemon.pid());
   return memory;
