@@ -441,6 +441,42 @@ TEST_F(DeliveryTest, FinishesWhatIsUnderWayAndNoMore) {
 }
 
 // Required design 6.
+TEST_F(DeliveryTest, AnswersAPingAsItIsWhileARetryIsUnderWay) {
+  start();
+  service().next = {[] { return FakeService::status(500); }, [] { return FakeService::status(500, 5s); }};
+  submit({"$1"});
+  run_until([&] { return service().received.size() == 2; });
+  ASSERT_EQ(status().doing, "sending");
+  service().when_pinged = [] { return FakeService::status(502); };
+  EXPECT_EQ(settle(delivery().ping("p1")).status, 502);
+  service().when_pinged = [] { return FakeService::reset(); };
+  EXPECT_EQ(settle(delivery().ping("p2")).kind, Answer::Kind::NoConnection);
+  service().when_pinged = [] { return FakeService::silence(); };
+  EXPECT_EQ(settle(delivery().ping("p3")).kind, Answer::Kind::Timeout);
+  service().when_pinged = [] { return FakeService::ok(); };
+  EXPECT_TRUE(settle(delivery().ping("p4")).ok());
+  drain();
+  EXPECT_EQ(service().taken(), Events{"$1"});
+}
+
+TEST_F(DeliveryTest, RetriesWhenAPingHasArrivedAndNotWhenItHasNot) {
+  start();
+  service().next = {[] { return FakeService::status(500); }, [] { return FakeService::status(500); },
+                    [] { return FakeService::status(500); }, [] { return FakeService::status(500); }};
+  submit({"$1"});
+  run_until([&] { return service().received.size() == 4 && status().next_retry; });
+  ASSERT_GT(*status().next_retry, 10s);
+  service().when_pinged = [] { return FakeService::status(500); };
+  settle(delivery().ping("p1"));
+  run_for(1s);
+  EXPECT_EQ(service().received.size(), 4);
+  service().when_pinged = [] { return FakeService::ok(); };
+  settle(delivery().ping("p2"));
+  run_for(1s);
+  EXPECT_EQ(service().received.size(), 5);
+}
+
+// Required design 5.
 TEST_F(DeliveryTest, PutsWhatIsForOneServiceIntoNoOthersTransaction) {
   start({"a", "b"});
   service("a").usually = [] { return FakeService::status(500); };

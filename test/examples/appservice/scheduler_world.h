@@ -49,6 +49,7 @@ class FakeService {
   /// How the next requests are answered, one each; after those, `usually`.
   std::deque<Behaviour> next;
   Behaviour usually = [] { return ok(); };
+  Behaviour when_pinged = [] { return ok(); };
   /// All that came, whatever the answer.
   std::vector<Received> received;
   /// A request came while another was under way.
@@ -145,6 +146,7 @@ class SchedulerProgram {
   ScriptedHttpAnswer ask(std::map<std::string, FakeService>& services, const HttpClientRequest& request) {
     const std::size_t begin = request.url.find("//") + 2;
     const std::string host = request.url.substr(begin, request.url.find('/', begin) - begin);
+    if (request.url.ends_with("/ping")) return services.at(host).when_pinged();
     EXPECT_EQ(request.method, "PUT");
     EXPECT_EQ(request.headers.find("Authorization"), "Bearer hs-" + host);
     return services.at(host).take(request, loop_.now());
