@@ -23,6 +23,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view kComponent = "appservice";
+/// Further clients wait. Each may have so much in memory as one submission may be long.
+constexpr std::size_t kMostApiConnections = 2000;
+constexpr std::size_t kMostAdminConnections = 200;
 /// Between attempts to read what the store knows, when the daemon starts.
 constexpr Duration kStoreRetry = 2s;
 
@@ -137,8 +140,12 @@ void Daemon::build(const Settings& settings, DynamicScopeBuilder& scope) {
   const auto serve = [this](HttpProtocol& protocol) {
     return [this, &protocol](const ListenerSource::Connection& client) { serve_http(loop_, client.channel, protocol); };
   };
-  scope.listen({.address = configuration.listen}, serve(api_protocol_));
-  scope.listen({.address = configuration.admin}, serve(admin_protocol_));
+  ListenerSettings api{.address = configuration.listen};
+  api.options.max_connections = kMostApiConnections;
+  scope.listen(std::move(api), serve(api_protocol_));
+  ListenerSettings admin{.address = configuration.admin};
+  admin.options.max_connections = kMostAdminConnections;
+  scope.listen(std::move(admin), serve(admin_protocol_));
   scope.set_log(configuration.log);
   scope.at_swap([this, &settings, first] { apply(settings, first); });
 }
