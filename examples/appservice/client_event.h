@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "appservice/json_check.h"
+
 namespace snowfox::appservice {
 
 /// What of an event decides who is interested in it.
@@ -61,7 +63,8 @@ class ClientEventReader {
   std::optional<StoredEvent> next(std::int64_t now_ms);
 
  private:
-  StoredEvent event(std::string_view text, const std::string& name, std::int64_t now_ms) const;
+  StoredEvent event(std::string_view text, const std::string& name, std::int64_t now_ms);
+  void check_json(std::string_view text, const std::string& name);
   std::string_view take_value();
   void skip_space() noexcept;
   [[noreturn]] void refuse_json(std::string_view why) const;
@@ -72,6 +75,7 @@ class ClientEventReader {
   bool list_ = false;
   bool ended_ = false;
   ClientEventLimits limits_;
+  JsonCheck check_;
 };
 
 /// All events of `submitted`.
