@@ -60,7 +60,7 @@ LoadedConfiguration<Settings> load_settings(const std::string& path, Io& io) {
   return loaded;
 }
 
-Daemon::Daemon(Process& process, std::string path)
+Daemon::Daemon(Process& process, std::string path, std::string version)
     : process_(process),
       loop_(process.loop()),
       path_(std::move(path)),
@@ -76,7 +76,7 @@ Daemon::Daemon(Process& process, std::string path)
       api_(loop_, api_protocol_, intake_, scheduler_, service_client_, rooms_),
       monitoring_(loop_),
       admin_(loop_, admin_protocol_, scheduler_, *store_, monitoring_.metrics,
-             {.version = SNOWFOX_VERSION, .store = {}, .intake = [this] { return intake_numbers(); }}),
+             {.version = std::move(version), .store = {}, .intake = [this] { return intake_numbers(); }}),
       reload_(
           process.scope(), [this] { return load_settings(path_); },
           [this](const Settings& settings, DynamicScopeBuilder& scope) { build(settings, scope); }) {

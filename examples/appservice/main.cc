@@ -57,7 +57,7 @@ int main(int argc, char** argv) try {
 
   settings.umask = 077;
   Process process(settings);
-  Daemon daemon(process, path);
+  Daemon daemon(process, path, SNOWFOX_VERSION);
   fmt::print("appservice: listening on {}, admin on {}\n", shown(daemon.address()), shown(daemon.admin_address()));
   std::fflush(stdout);
   return process.run();
