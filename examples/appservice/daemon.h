@@ -36,8 +36,8 @@ LoadedConfiguration<Settings> load_settings(const std::string& path, Io& io = Io
 /// The daemon: its parts, and how they follow the configuration. `process` must outlive it.
 class Daemon {
  public:
-  /// Reads the configuration, opens the store and listens. Throws if any of that cannot be done.
-  Daemon(Process& process, std::string path);
+  /// Opens the store and listens, as `first` says, which was read at `path`. Throws if any of that cannot be done.
+  Daemon(Process& process, std::string path, LoadedConfiguration<Settings> first);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
