@@ -50,6 +50,13 @@ void refuse_submission(HttpResponder& responder, const std::exception_ptr& error
   answer_error(responder, 503, "M_UNKNOWN", "the events cannot be stored at the moment", {{"Retry-After", "5"}});
 }
 
+/// Some services have their errors with a status of 200: matrix-appservice 2.0.0 does for an alias that it does not
+/// know.
+bool is_error(const std::string& body) {
+  const auto json = nlohmann::json::parse(body, nullptr, false);
+  return json.is_object() && json.contains("errcode");
+}
+
 }  // namespace
 
 bool answer_error(HttpResponder& responder, int status, std::string_view code, std::string_view error,
@@ -104,9 +111,17 @@ bool Api::authorised(HttpEvent& event) const {
   return false;
 }
 
+/// Submissions wait until it is known who the services are; other requests are refused.
+bool Api::started(HttpEvent& event) const {
+  if (scheduler_.started()) return true;
+  answer_error(event.responder(), 503, "M_UNKNOWN", "the store was not read yet", {{"Retry-After", "2"}});
+  return false;
+}
+
 // --- pings ---
 
 void Api::ping(HttpEvent& event) {
+  if (!started(event)) return;
   HttpResponder& now = event.responder();
   const auto token = token_of(event.request(), true);
   if (!token) return static_cast<void>(answer_error(now, 401, "M_MISSING_TOKEN", "the as_token is missing"));
@@ -158,7 +173,7 @@ void Api::ping(HttpEvent& event) {
 // --- users and rooms ---
 
 void Api::query(HttpEvent& event, Asked what) {
-  if (!authorised(event)) return;
+  if (!authorised(event) || !started(event)) return;
   std::string name(*event.request().parameter(what == Asked::User ? "user" : "alias"));
   const Interest& interest = rooms_.interest();
   const SharedServiceSet set = what == Asked::User ? interest.users(name) : interest.aliases(name);
@@ -181,6 +196,7 @@ Task<> Api::ask_services(HttpResponder responder, Asked what, std::string name, 
     Promise<Answer> asked = ask(*service, what, name);
     const Answer answer = co_await std::move(asked);
     if (answer.ok()) {
+      if (is_error(answer.body)) continue;
       answer_json(responder, 200, {{"exists", true}, {"service", id}});
       co_return;
     }

@@ -51,6 +51,7 @@ class Api {
   Promise<Answer> ask(const Delivery& service, Asked what, const std::string& name);
   Task<> ask_services(HttpResponder responder, Asked what, std::string name, std::vector<std::string> services);
   bool authorised(HttpEvent& event) const;
+  bool started(HttpEvent& event) const;
 
   LoopManager& loop_;
   Intake& intake_;

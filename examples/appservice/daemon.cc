@@ -60,11 +60,11 @@ LoadedConfiguration<Settings> load_settings(const std::string& path, Io& io) {
   return loaded;
 }
 
-Daemon::Daemon(Process& process, std::string path, std::string version)
+Daemon::Daemon(Process& process, std::string path, LoadedConfiguration<Settings> first, std::string version)
     : process_(process),
       loop_(process.loop()),
       path_(std::move(path)),
-      first_(load_settings(path_)),
+      first_(std::move(first)),
       store_(open_store(loop_, first_.configuration.configuration)),
       http_client_(loop_, client_settings()),
       service_client_(loop_, http_client_, client_options(first_.configuration.configuration)),
@@ -171,6 +171,9 @@ void Daemon::apply(const Settings& settings, bool first) {
   const StoreConfiguration& before = reload_.configuration().configuration.store;
   if (before.kind != configuration.store.kind || before.path_or_uri != configuration.store.path_or_uri) {
     loop_.log().warning(kComponent, "another store is used only after a restart");
+  }
+  if (process_.settings().shutdown_timeout != configuration.shutdown_timeout) {
+    loop_.log().warning(kComponent, "another shutdown_timeout holds only after a restart");
   }
 }
 

@@ -37,9 +37,9 @@ LoadedConfiguration<Settings> load_settings(const std::string& path, Io& io = Io
 /// The daemon: its parts, and how they follow the configuration. `process` must outlive it.
 class Daemon {
  public:
-  /// Reads the configuration, opens the store and listens. `version` is for the status page. Throws if any of that
-  /// cannot be done.
-  Daemon(Process& process, std::string path, std::string version = "");
+  /// Opens the store and listens, as `first` says, which was read at `path`. `version` is for the status page. Throws
+  /// if any of that cannot be done.
+  Daemon(Process& process, std::string path, LoadedConfiguration<Settings> first, std::string version = "");
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 

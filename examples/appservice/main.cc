@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <CLI/CLI.hpp>
 
 #include <snowfox/context/process.h>
@@ -55,9 +56,11 @@ int main(int argc, char** argv) try {
   }
   if (check_only) return check(path);
 
+  LoadedConfiguration<Settings> loaded = load_settings(path);
   settings.umask = 077;
+  settings.shutdown_timeout = loaded.configuration.configuration.shutdown_timeout;
   Process process(settings);
-  Daemon daemon(process, path, SNOWFOX_VERSION);
+  Daemon daemon(process, path, std::move(loaded), SNOWFOX_VERSION);
   fmt::print("appservice: listening on {}, admin on {}\n", shown(daemon.address()), shown(daemon.admin_address()));
   std::fflush(stdout);
   return process.run();

@@ -32,6 +32,8 @@ class Scheduler {
   /// stays in the store until it comes back.
   void set_registrations(std::shared_ptr<const Registrations> registrations);
   void set_options(const DeliveryOptions& options) noexcept { context_.options = options; }
+  /// Before, nothing else may be called but set_options() and find(), which finds nothing.
+  bool started() const noexcept { return registrations_ != nullptr; }
   const Registrations& registrations() const noexcept { return *registrations_; }
 
   /// Has events stored, for the services that they name, and sent. Fulfilled when they are durable: of each, whether an

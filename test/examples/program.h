@@ -11,6 +11,7 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -66,8 +67,16 @@ class Program {
   /// What it has said on stderr.
   std::string errors() const { return contents(errors_); }
 
+  void signal(int number) const { ::kill(process_, number); }
   int terminate() {
-    ::kill(process_, SIGTERM);
+    signal(SIGTERM);
+    return wait();
+  }
+  /// Its exit code, as wait() gives it, if it has ended.
+  std::optional<int> ended() {
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT);
+    if (info.si_pid == 0) return std::nullopt;
     return wait();
   }
   /// Its exit code; 128 and the signal if one has ended it.

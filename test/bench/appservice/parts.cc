@@ -111,7 +111,7 @@ void run_daemon(Shared& shared, const std::string& configuration) {
   shared.commits = 0;
   sqlite3_auto_extension(reinterpret_cast<void (*)()>(&count_commits));
   Process process({.name = "appservice"});
-  Daemon daemon(process, configuration);
+  Daemon daemon(process, configuration, load_settings(configuration));
   shared.api_port = daemon.address().port();
   if (process.run() != 0) throw std::runtime_error("the daemon has failed");
 }
