@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -75,14 +76,28 @@ void append_compact(std::string& out, std::string_view value) {
 }
 
 struct Member {
-  std::string_view key;  // as it is spelled, in quotes
-  std::string name;      // what that means
+  std::string_view key;   // as it is spelled, in quotes
+  std::string_view name;  // what that means
   std::string_view value;
+  std::unique_ptr<const std::string> unescaped;  // what `name` is of, if it is spelled with escapes
 };
 
-/// The members of `object`, which is JSON: of those of the same name the last one, in the place of the first.
+bool all_differ(const std::vector<Member>& members) noexcept {
+  constexpr std::size_t kFew = 24;  // each is compared with each
+  if (members.size() > kFew) return false;
+  for (std::size_t i = 1; i < members.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (members[i].name == members[j].name) return false;
+    }
+  }
+  return true;
+}
+
+/// The members of `object`, which is JSON, as they came; of those of the same name only the last one.
 std::vector<Member> members_of(std::string_view object) {
+  constexpr std::size_t kUsual = 16;
   std::vector<Member> members;
+  members.reserve(kUsual);
   std::size_t at = 1;
   const auto skip = [&] {
     while (is_space(object[at]) || object[at] == ',' || object[at] == ':') ++at;
@@ -94,14 +109,16 @@ std::vector<Member> members_of(std::string_view object) {
     return taken;
   };
   for (skip(); object[at] != '}'; skip()) {
-    Member member;
+    Member& member = members.emplace_back();
     member.key = take();
-    member.name = member.key.find('\\') == std::string_view::npos
-                      ? std::string(member.key.substr(1, member.key.size() - 2))
-                      : Json::parse(member.key).get<std::string>();
+    member.name = member.key.substr(1, member.key.size() - 2);
+    if (member.name.find('\\') != std::string_view::npos) {
+      member.unescaped = std::make_unique<const std::string>(Json::parse(member.key).get<std::string>());
+      member.name = *member.unescaped;
+    }
     member.value = take();
-    members.push_back(std::move(member));
   }
+  if (all_differ(members)) return members;
   // What comes last of the same name: sorted, for an event may have thousands of members.
   std::stable_sort(members.begin(), members.end(),
                    [](const Member& left, const Member& right) { return left.name < right.name; });
@@ -306,6 +323,7 @@ StoredEvent ClientEventReader::event(std::string_view text, const std::string& n
   }
   read.age_ts = age_ts ? *age_ts : made.value_or(now_ms);
 
+  read.body.reserve(text.size() + 16);  // `unsigned`, if it has none
   read.body = "{";
   for (const Member& member : members) {
     if (member.name == "unsigned" || std::find(kDropped.begin(), kDropped.end(), member.name) != kDropped.end()) {

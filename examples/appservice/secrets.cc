@@ -1,5 +1,8 @@
 #include "appservice/secrets.h"
 
+#include <algorithm>
+#include <cstddef>
+
 namespace snowfox::appservice {
 namespace {
 
@@ -36,7 +39,14 @@ std::string without_secrets(std::string text, std::initializer_list<std::string_
     replace_all(text, secret);
     replace_all(text, percent_encoded(secret));
   }
-  if (text.size() > kMostBytes) text.resize(kMostBytes);
+  if (text.size() > kMostBytes) {
+    std::size_t end = kMostBytes;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // not within a character
+    text.resize(end);
+  }
+  // Databases keep no zero, and logs are of lines.
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
   return text;
 }
 

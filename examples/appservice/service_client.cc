@@ -19,7 +19,6 @@ namespace {
 
 /// What a service says about its error, in Matrix's form; else nothing.
 std::string matrix_error(const std::string& body) {
-  constexpr std::size_t kMostBytes = 200;
   const auto json = nlohmann::json::parse(body, nullptr, false);
   if (!json.is_object()) return {};
   std::string text;
@@ -28,7 +27,6 @@ std::string matrix_error(const std::string& body) {
     if (found == json.end() || !found->is_string()) continue;
     text += (text.empty() ? "" : " ") + found->get<std::string>();
   }
-  if (text.size() > kMostBytes) text.resize(kMostBytes);
   return text;
 }
 

@@ -1,0 +1,107 @@
+// What becomes of the daemon when its store fails: nothing that was acknowledged is lost, and it goes on by itself.
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "examples/appservice/daemon_world.h"
+
+#ifdef SNOWFOX_APPSERVICE_POSTGRES
+#include "postgres/cluster.h"
+#endif
+
+namespace snowfox::appservice {
+namespace {
+
+class DaemonTroubleTest : public DaemonTest {
+ protected:
+  /// Submits the next event once. True if it was acknowledged.
+  bool submit_next(std::size_t padding = 0) {
+    Json next = event("$" + std::to_string(next_));
+    next["content"]["body"] = std::string(padding, 'x');
+    const HttpClientResponse response = submit(next);
+    last_ = response;
+    if (response.status != 200) return false;
+    acknowledged_.push_back(next.at("event_id"));
+    ++next_;
+    return true;
+  }
+  void expect_all_delivered() {
+    until([&] { return service.events().size() >= acknowledged_.size(); }, 60s);
+    EXPECT_EQ(service.events(), acknowledged_);
+  }
+
+  int next_ = 1;
+  HttpClientResponse last_;
+  std::vector<std::string> acknowledged_;
+};
+
+/// A disk that is soon full.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::string& path) : path_(path) {
+    std::filesystem::create_directory(path);
+    mounted_ = ::mount("none", path.c_str(), "tmpfs", 0, "size=2m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const noexcept { return mounted_; }
+  void grow() const { EXPECT_EQ(::mount("none", path_.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0); }
+
+ private:
+  std::string path_;
+  bool mounted_ = false;
+};
+
+TEST_F(DaemonTroubleTest, GoesOnWhenThereIsRoomAgainOnAFullDisk) {
+  const SmallDisk disk(directory / "small");
+  if (!disk.mounted()) GTEST_SKIP() << "only root may mount a small disk";
+  store = "sqlite:small/store.db";
+  service.answer = [](HttpEvent& event, const HttpService::Request&) { event.answer({.status = 500}); };
+  start_with_service("first_retry: 100ms, longest_retry: 200ms");
+  int refused = 0;
+  for (int i = 0; i < 400 && refused < 3; ++i) refused += submit_next(20'000) ? 0 : 1;
+  EXPECT_EQ(refused, 3) << "it was never full";
+  EXPECT_EQ(last_.status, 503);
+  EXPECT_TRUE(last_.headers.contains("Retry-After"));
+  EXPECT_EQ(ask("GET", admin + "/ready").status, 503);
+  EXPECT_EQ(ask("GET", admin + "/live").status, 200);
+  disk.grow();
+  until([&] { return submit_next(); });
+  EXPECT_EQ(ask("GET", admin + "/ready").status, 200);
+  service.answer = [](HttpEvent& event, const HttpService::Request&) { HttpService::ok(event); };
+  expect_all_delivered();
+  EXPECT_EQ(end(), 0);
+}
+
+#ifdef SNOWFOX_APPSERVICE_POSTGRES
+TEST_F(DaemonTroubleTest, GoesOnWhenItsServerIsThereAgain) {
+  if (!PostgresCluster::installed()) GTEST_SKIP() << "no PostgreSQL here";
+  PostgresCluster& cluster = PostgresCluster::shared();
+  store = "'postgres:" + cluster.uri() + "'";
+  start_with_service("first_retry: 100ms, longest_retry: 200ms");
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(submit_next());
+  cluster.tell("crash");
+  int refused = 0;
+  until([&] { return (refused += submit_next() ? 0 : 1) >= 3; });
+  cluster.wait();
+  EXPECT_EQ(last_.status, 503);
+  EXPECT_TRUE(last_.headers.contains("Retry-After"));
+  EXPECT_EQ(ask("GET", admin + "/ready").status, 503);
+  cluster.tell("start");
+  until([&] { return submit_next(); }, 60s);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(submit_next());
+  expect_all_delivered();
+  EXPECT_EQ(end(), 0);
+}
+#endif
+
+}  // namespace
+}  // namespace snowfox::appservice
