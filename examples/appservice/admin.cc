@@ -278,7 +278,7 @@ void Admin::ping(HttpEvent& event, Delivery& delivery) {
   }
   const auto responder = std::make_shared<HttpResponder>(event.take_responder());
   delivery.ping("")
-      .then([responder, &delivery, begun = loop_.now(), this](const Answer& answer) {
+      .then([responder, begun = loop_.now(), this](const Answer& answer) {
         const std::string& text = answer.text;
         switch (answer.kind) {
           case Answer::Kind::Ok:
