@@ -307,7 +307,7 @@ TEST_F(AdminTest, TellsWatchersWhatHasChanged) {
                                   HasSubstr("\"state\":\"up\""), Not(HasSubstr("\"state\":\"down\""))));
   world_->behaviours["a"] = {500, "no\nmore <b>"};
   world_->submit("a", 1);
-  ASSERT_TRUE(hears(one, R"("last_error":"HTTP 500: no\nmore <b>")"));
+  ASSERT_TRUE(hears(one, R"("last_error":"HTTP 500: no more <b>")"));
   EXPECT_THAT(one.received, HasSubstr("\"state\":\"down\""));
   const auto count = [&] {
     std::size_t number = 0;
