@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <memory>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,10 +11,13 @@
 
 #include <snowfox/http/http_json.h>
 
+#include "appservice/json_members.h"
+
 namespace snowfox::appservice {
 namespace {
 
 using Json = nlohmann::json;
+using Member = JsonMember;
 
 constexpr std::size_t kMostIdBytes = 255;                           // Matrix: of ids, types and state keys
 constexpr std::int64_t kMostInteger = (std::int64_t{1} << 53) - 1;  // Matrix: canonical JSON
@@ -24,122 +27,10 @@ constexpr int kTooLarge = 413;
 constexpr std::array<std::string_view, 7> kDropped{"auth_events", "prev_events", "hashes",    "signatures",
                                                    "depth",       "origin",      "prev_state"};
 
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-/// Where the string ends that `text` has a quote of at `quote`: behind its other quote; npos if it has none.
-std::size_t string_end(std::string_view text, std::size_t quote) noexcept {
-  for (std::size_t at = quote + 1; (at = text.find('"', at)) != std::string_view::npos; ++at) {
-    std::size_t before = at;
-    while (text[before - 1] == '\\') --before;
-    if ((at - before) % 2 == 0) return at + 1;
-  }
-  return std::string_view::npos;
-}
-
-/// The bytes of the value at the front of `text`, if that is JSON; otherwise of something that is none either. 0 if it
-/// does not end.
-std::size_t value_length(std::string_view text) noexcept {
-  std::size_t depth = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '"') {
-      const std::size_t end = string_end(text, i);
-      if (end == std::string_view::npos) return 0;
-      if (depth == 0) return end;
-      i = end - 1;
-    } else if (c == '[' || c == '{') {
-      ++depth;
-    } else if (c == ']' || c == '}') {
-      if (depth == 0) return i;
-      if (--depth == 0) return i + 1;
-    } else if (depth == 0 && (c == ',' || c == ':' || is_space(c))) {
-      return i;
-    }
-  }
-  return depth == 0 ? text.size() : 0;
-}
-
-/// `value`, which is JSON, without white space between its parts.
-void append_compact(std::string& out, std::string_view value) {
-  std::size_t from = 0;  // what comes from here on is not in `out` yet
-  for (std::size_t i = 0; i < value.size();) {
-    if (value[i] == '"') {
-      i = string_end(value, i);
-    } else if (is_space(value[i])) {
-      out.append(value, from, i - from);
-      from = ++i;
-    } else {
-      ++i;
-    }
-  }
-  out.append(value, from);
-}
-
-struct Member {
-  std::string_view key;   // as it is spelled, in quotes
-  std::string_view name;  // what that means
-  std::string_view value;
-  std::unique_ptr<const std::string> unescaped;  // what `name` is of, if it is spelled with escapes
-};
-
-bool all_differ(const std::vector<Member>& members) noexcept {
-  constexpr std::size_t kFew = 24;  // each is compared with each
-  if (members.size() > kFew) return false;
-  for (std::size_t i = 1; i < members.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (members[i].name == members[j].name) return false;
-    }
-  }
-  return true;
-}
-
-/// The members of `object`, which is JSON, as they came; of those of the same name only the last one.
-std::vector<Member> members_of(std::string_view object) {
-  constexpr std::size_t kUsual = 16;
-  std::vector<Member> members;
-  members.reserve(kUsual);
-  std::size_t at = 1;
-  const auto skip = [&] {
-    while (is_space(object[at]) || object[at] == ',' || object[at] == ':') ++at;
-  };
-  const auto take = [&] {
-    skip();
-    const std::string_view taken = object.substr(at, value_length(object.substr(at)));
-    at += taken.size();
-    return taken;
-  };
-  for (skip(); object[at] != '}'; skip()) {
-    Member& member = members.emplace_back();
-    member.key = take();
-    member.name = member.key.substr(1, member.key.size() - 2);
-    if (member.name.find('\\') != std::string_view::npos) {
-      member.unescaped = std::make_unique<const std::string>(Json::parse(member.key).get<std::string>());
-      member.name = *member.unescaped;
-    }
-    member.value = take();
-  }
-  if (all_differ(members)) return members;
-  // What comes last of the same name: sorted, for an event may have thousands of members.
-  std::stable_sort(members.begin(), members.end(),
-                   [](const Member& left, const Member& right) { return left.name < right.name; });
-  std::vector<Member> kept;
-  for (Member& member : members) {
-    if (!kept.empty() && kept.back().name == member.name) {
-      kept.back() = std::move(member);
-    } else {
-      kept.push_back(std::move(member));
-    }
-  }
-  // As they came: keys lie in the text in that order.
-  std::sort(kept.begin(), kept.end(),
-            [](const Member& left, const Member& right) { return left.key.data() < right.key.data(); });
-  return kept;
-}
-
 void append_member(std::string& out, const Member& member) {
   out += member.key;
   out += ':';
-  append_compact(out, member.value);
+  append_compact(out, member);
 }
 
 /// `unsigned`, but for what is worked out anew whenever it is sent.
@@ -163,10 +54,12 @@ std::optional<std::string> text_of(std::string_view value) {
 /// Members of an object, and what that is called when something is wrong with it.
 class Shape {
  public:
-  Shape(const std::vector<Member>& members, const std::string& name) : members_(members), name_(name) {}
+  /// `name` gives what it is called.
+  template <typename Name>
+  Shape(const std::vector<Member>& members, const Name& name) : members_(members), name_(name) {}
 
   [[noreturn]] void refuse(std::string_view key, std::string_view what) const {
-    throw ClientEventError(fmt::format("{}{}{}: {}", name_, key.empty() ? "" : ".", key, what), kBad);
+    throw ClientEventError(fmt::format("{}.{}: {}", name_(), key, what), kBad);
   }
   /// As it is spelled; nothing if it is missing.
   std::optional<std::string_view> find(std::string_view key) const {
@@ -198,10 +91,10 @@ class Shape {
   std::optional<std::int64_t> time(std::string_view key) const {
     const auto value = find(key);
     if (!value) return std::nullopt;
-    const bool integer = value->find_first_not_of("-0123456789") == std::string_view::npos;
-    if (!integer) refuse(key, "expected an integer");
     std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
+    const char* const value_end = value->data() + value->size();
+    const auto [end, error] = std::from_chars(value->data(), value_end, number);
+    if (end != value_end) refuse(key, "expected an integer");
     if (error != std::errc() || number < -kMostInteger || number > kMostInteger) refuse(key, "is out of range");
     return number;
   }
@@ -217,7 +110,7 @@ class Shape {
   }
 
   const std::vector<Member>& members_;
-  const std::string& name_;
+  std::function<std::string()> name_;
 };
 
 void add_alias(const Json& value, std::vector<std::string>& aliases) {
@@ -251,8 +144,8 @@ void read_content(std::string_view text, EventFacts& facts) {
 
 }  // namespace
 
-ClientEventReader::ClientEventReader(std::string_view submitted, const ClientEventLimits& limits)
-    : text_(submitted), limits_(limits), check_(limits.depth) {
+ClientEventReader::ClientEventReader(std::string_view submitted, JsonCheck& check, const ClientEventLimits& limits)
+    : text_(submitted), limits_(limits), check_(check) {
   if (text_.size() > limits_.submit_bytes) {
     throw ClientEventError(fmt::format("longer than {} bytes", limits_.submit_bytes), kTooLarge);
   }
@@ -272,9 +165,7 @@ std::optional<StoredEvent> ClientEventReader::next(std::int64_t now_ms) {
     if (at_ != text_.size()) refuse_json("something follows the list");
     return std::nullopt;
   }
-  const std::string_view value = take_value();
-  const std::string name = list_ ? fmt::format("events[{}]", count_) : "event";
-  StoredEvent read = event(value, name, now_ms);
+  StoredEvent read = take_event(now_ms);
   ++count_;
   skip_space();
   if (list_ && at_ < text_.size() && text_[at_] == ',') {
@@ -291,18 +182,29 @@ std::optional<StoredEvent> ClientEventReader::next(std::int64_t now_ms) {
   return read;
 }
 
-StoredEvent ClientEventReader::event(std::string_view text, const std::string& name, std::int64_t now_ms) {
+StoredEvent ClientEventReader::take_event(std::int64_t now_ms) {
   // Homeservers add white space and what is dropped; to parse all that it must not be too much either.
   const std::size_t most = 4 * limits_.event_bytes;
   const auto too_large = [&](std::string_view what, std::size_t bytes) {
-    throw ClientEventError(fmt::format("{}{}: longer than {} bytes", name, what, bytes), kTooLarge);
+    throw ClientEventError(fmt::format("{}{}: longer than {} bytes", name(), what, bytes), kTooLarge);
   };
-  if (text.size() > most) too_large("", most);
-  if (!text.starts_with('{')) throw ClientEventError(name + ": expected an object", kBad);
-  check_json(text, name);
+  // Looked through once if all is well; what is not goes the longer way, which says what is wrong.
+  std::string_view text = text_.substr(at_, most);
+  std::vector<Member> members;
+  std::size_t length = 0;
+  if (text.starts_with('{')) members = json_members(text, length);
+  text = text.substr(0, length);
+  if (length > 0 && check_.passes(text, limits_.depth)) {
+    at_ += length;
+  } else {
+    text = take_value();
+    if (text.size() > most) too_large("", most);
+    if (!text.starts_with('{')) throw ClientEventError(name() + ": expected an object", kBad);
+    check_json(text);
+    members = json_members(text);
+  }
 
-  const std::vector<Member> members = members_of(text);
-  const Shape shape(members, name);
+  const Shape shape(members, [this] { return name(); });
   StoredEvent read;
   read.event_id = shape.id("event_id");
   read.facts.room_id = shape.id("room_id");
@@ -314,9 +216,8 @@ StoredEvent ClientEventReader::event(std::string_view text, const std::string& n
   std::optional<std::int64_t> age_ts;
   std::vector<Member> extra;
   if (shape.find("unsigned")) {
-    extra = members_of(shape.object("unsigned"));
-    const std::string extra_name = name + ".unsigned";
-    const Shape extra_shape(extra, extra_name);
+    extra = json_members(shape.object("unsigned"));
+    const Shape extra_shape(extra, [this] { return name() + ".unsigned"; });
     age_ts = extra_shape.time("age_ts");
     const auto age = extra_shape.time("age");
     if (!age_ts && age) age_ts = now_ms - *age;
@@ -340,26 +241,27 @@ StoredEvent ClientEventReader::event(std::string_view text, const std::string& n
   return read;
 }
 
-/// What the fast one does not take is for the one that says where it is wrong, or that it is not.
-void ClientEventReader::check_json(std::string_view text, const std::string& name) {
-  if (check_.passes(text)) return;
+std::string ClientEventReader::name() const { return list_ ? fmt::format("events[{}]", count_) : "event"; }
+
+/// What the fast one does not take may be JSON nevertheless; this one says where it is wrong.
+void ClientEventReader::check_json(std::string_view text) const {
   try {
     static_cast<void>(parse_json(text, {.max_bytes = text.size(), .max_depth = limits_.depth}));
   } catch (const JsonError& error) {
-    throw ClientEventError(fmt::format("{}: {}", name, error.what()), kBad);
+    throw ClientEventError(fmt::format("{}: {}", name(), error.what()), kBad);
   }
 }
 
 std::string_view ClientEventReader::take_value() {
   const std::string_view rest = text_.substr(at_);
-  const std::size_t length = value_length(rest);
+  const std::size_t length = json_length(rest);
   if (length == 0) refuse_json(rest.empty() ? "it ends too early" : "a value is missing, or does not end");
   at_ += length;
   return rest.substr(0, length);
 }
 
 void ClientEventReader::skip_space() noexcept {
-  while (at_ < text_.size() && is_space(text_[at_])) ++at_;
+  while (at_ < text_.size() && is_json_space(text_[at_])) ++at_;
 }
 
 void ClientEventReader::refuse_json(std::string_view why) const {
@@ -369,7 +271,8 @@ void ClientEventReader::refuse_json(std::string_view why) const {
 std::vector<StoredEvent> read_client_events(std::string_view submitted, std::int64_t now_ms,
                                             const ClientEventLimits& limits) {
   std::vector<StoredEvent> events;
-  ClientEventReader reader(submitted, limits);
+  JsonCheck check;
+  ClientEventReader reader(submitted, check, limits);
   while (auto event = reader.next(now_ms)) events.push_back(std::move(*event));
   return events;
 }

@@ -55,16 +55,19 @@ class ClientEventError : public std::runtime_error {
 /// origin and prev_state. Of an event's own and its `unsigned`'s members of the same name the last one counts.
 class ClientEventReader {
  public:
-  /// `submitted` must outlive the reader. Throws ClientEventError if it is too long or begins as no JSON of this kind.
-  explicit ClientEventReader(std::string_view submitted, const ClientEventLimits& limits = {});
+  /// `submitted` and `check`, which may be used for one text after the other, must outlive the reader. Throws
+  /// ClientEventError if the text is too long or begins as no JSON of this kind.
+  ClientEventReader(std::string_view submitted, JsonCheck& check, const ClientEventLimits& limits = {});
 
   /// The next event; nothing if there is none. `now_ms` is the wall clock's time in milliseconds. Throws
   /// ClientEventError; after that there is nothing to be read.
   std::optional<StoredEvent> next(std::int64_t now_ms);
 
  private:
-  StoredEvent event(std::string_view text, const std::string& name, std::int64_t now_ms);
-  void check_json(std::string_view text, const std::string& name);
+  StoredEvent take_event(std::int64_t now_ms);
+  /// What errors call the event at hand.
+  std::string name() const;
+  void check_json(std::string_view text) const;
   std::string_view take_value();
   void skip_space() noexcept;
   [[noreturn]] void refuse_json(std::string_view why) const;
@@ -75,7 +78,7 @@ class ClientEventReader {
   bool list_ = false;
   bool ended_ = false;
   ClientEventLimits limits_;
-  JsonCheck check_;
+  JsonCheck& check_;
 };
 
 /// All events of `submitted`.

@@ -10,17 +10,22 @@
 namespace snowfox::appservice {
 namespace {
 
-/// After so many bytes of a submission the loop does other things first: half a millisecond's reading.
+/// After so many bytes the loop does other things first: some hundred events, a millisecond at most.
 constexpr std::size_t kSliceBytes = 64U << 10;
 
 }  // namespace
 
-/// What was decided about a submission, until it is stored or cannot be.
-struct Intake::Decided {
+/// Submissions on their way through, together: to begin and end something costs more than an event does.
+struct Intake::Batch {
+  struct Part {
+    Submitted submitted;
+    std::size_t end = 0;  // of its events; they begin where those of the part before end
+  };
+  std::vector<Part> parts;
+  std::vector<StoredEvent> events;
   RoomPins pins;
-  std::vector<std::string> ids;
-  std::vector<NewEvent> events;            // those that are to be stored
-  std::vector<std::string> changed_rooms;  // by each of those; empty: none
+  std::vector<Rooms::Decision> decisions;  // of the events, as far as it has come
+  std::vector<std::size_t> to_store;       // of the events
 };
 
 Intake::Intake(LoopManager& loop, Scheduler& scheduler, Rooms& rooms, IntakeOptions options)
@@ -41,114 +46,148 @@ Promise<std::vector<std::string>> Intake::submit(std::string_view text, std::sha
   return std::move(promise);
 }
 
-/// One after the other: what an event does to its room counts for the next one.
+/// One batch after the other: what an event does to its room counts for the next one. That they are stored is not
+/// waited for.
 Task<> Intake::work() {
   for (;;) {
     while (waiting_.empty()) co_await wake_up_.at(kNever);
-    Submitted submitted = std::move(waiting_.front());
-    waiting_.pop_front();
-    co_await take(submitted);
-    waiting_bytes_ -= submitted.text.size();
+    co_await take(std::make_shared<Batch>());
+    // What was taken goes to the store at the end of the loop's turn.
+    if (!waiting_.empty()) co_await sleep(loop_, Duration::zero());
   }
 }
 
-/// Comes to its end when the events have their place in the order; that they are stored is not waited for.
-Task<> Intake::take(Submitted& submitted) {
-  if (!submitted.resolver.wanted()) co_return;
+Task<> Intake::take(std::shared_ptr<Batch> batch) {
   std::exception_ptr error;
   try {
-    std::vector<StoredEvent> events = co_await read(submitted.text);
-    const std::shared_ptr<Decided> decided = co_await decide(events);
-    store(decided, std::move(submitted.resolver));
+    co_await read(*batch);
+    co_await decide(*batch);
+    store(batch);
     co_return;
   } catch (const std::exception&) {
     error = std::current_exception();
   }
-  ++counters_.refused;
-  submitted.resolver.reject(error);
+  not_stored(*batch, error);
 }
 
-Task<std::vector<StoredEvent>> Intake::read(std::string_view text) {
-  ClientEventReader reader(text, options_.events);
+Task<> Intake::read(Batch& batch) {
+  std::size_t bytes = 0;
+  while (!waiting_.empty() && bytes < kSliceBytes) {
+    Submitted submitted = std::move(waiting_.front());
+    waiting_.pop_front();
+    const std::size_t before = batch.events.size();
+    std::exception_ptr error;
+    try {
+      if (submitted.resolver.wanted()) co_await read(batch, submitted);
+    } catch (const std::exception&) {
+      error = std::current_exception();
+    }
+    bytes += submitted.text.size();
+    waiting_bytes_ -= submitted.text.size();
+    if (error == nullptr && submitted.resolver.wanted()) {
+      batch.parts.push_back({std::move(submitted), batch.events.size()});
+      continue;
+    }
+    batch.events.erase(batch.events.begin() + static_cast<std::ptrdiff_t>(before), batch.events.end());
+    if (error == nullptr) continue;
+    ++counters_.refused;
+    submitted.resolver.reject(error);
+  }
+}
+
+Task<> Intake::read(Batch& batch, const Submitted& submitted) {
+  ClientEventReader reader(submitted.text, json_check_, options_.events);
   const Milliseconds now = wall_milliseconds(loop_);
-  std::vector<StoredEvent> events;
   std::size_t bytes = 0;
   while (auto event = reader.next(now)) {
     bytes += event->body.size();
-    events.push_back(std::move(*event));
+    batch.events.push_back(std::move(*event));
     if (bytes < kSliceBytes) continue;
     bytes = 0;
     co_await sleep(loop_, Duration::zero());
   }
-  co_return events;
 }
 
-Task<std::shared_ptr<Intake::Decided>> Intake::decide(std::vector<StoredEvent>& events) {
+Task<> Intake::decide(Batch& batch) {
   for (;;) {
-    std::vector<std::string> rooms;
-    for (const StoredEvent& event : events) rooms.push_back(event.facts.room_id);
-    auto decided = std::make_shared<Decided>();
-    decided->pins = co_await rooms_.need(std::move(rooms));
+    std::vector<std::string_view> rooms;
+    for (const StoredEvent& event : batch.events) rooms.push_back(event.facts.room_id);
+    batch.pins = co_await rooms_.need(std::move(rooms));
     try {
-      for (const StoredEvent& event : events) decide(event, *decided);
+      for (const StoredEvent& event : batch.events) batch.decisions.push_back(rooms_.decide(event.facts));
+      co_return;
     } catch (const RoomNotLoaded&) {
       // A reload, or a commit that failed, came between. What was learnt on the way may not be stored: forget it, too.
-      forget_rooms(*decided);
+      forget_rooms(batch);
+      batch.decisions.clear();
+    }
+  }
+}
+
+/// What is for anybody, or changes its room.
+void Intake::store(const std::shared_ptr<Batch>& batch) {
+  std::vector<NewEvent> events;
+  for (std::size_t i = 0; i < batch->events.size(); ++i) {
+    StoredEvent& event = batch->events[i];
+    const Rooms::Decision& decision = batch->decisions[i];
+    NewEvent wanted;
+    for (const ServiceIndex service : decision.services.list()) {
+      const Registration& registration = scheduler_.registrations()[service];
+      if (registration.url) wanted.services.push_back(registration.id);
+    }
+    if (wanted.services.empty() && !decision.change) {
+      ++counters_.ignored;
       continue;
     }
-    for (StoredEvent& event : events) decided->ids.push_back(std::move(event.event_id));
-    co_return decided;
+    wanted.event_id = event.event_id;
+    wanted.body = std::move(event.body);
+    wanted.age_ts = event.age_ts;
+    wanted.change = decision.change;
+    batch->to_store.push_back(i);
+    events.push_back(std::move(wanted));
   }
-}
-
-/// Adds `event` to what is to be stored, if it is for anybody, or changes its room.
-void Intake::decide(const StoredEvent& event, Decided& decided) {
-  Rooms::Decision decision = rooms_.decide(event.facts);
-  NewEvent wanted;
-  for (const ServiceIndex service : decision.services.list()) {
-    const Registration& registration = scheduler_.registrations()[service];
-    if (registration.url) wanted.services.push_back(registration.id);
-  }
-  if (wanted.services.empty() && !decision.change) {
-    ++counters_.ignored;
-    return;
-  }
-  wanted.event_id = event.event_id;
-  wanted.body = event.body;
-  wanted.age_ts = event.age_ts;
-  decided.changed_rooms.push_back(decision.change ? event.facts.room_id : std::string());
-  wanted.change = std::move(decision.change);
-  decided.events.push_back(std::move(wanted));
-}
-
-void Intake::forget_rooms(const Decided& decided) {
-  for (const std::string& room : decided.changed_rooms) {
-    if (!room.empty()) rooms_.forget(room);
-  }
-}
-
-void Intake::store(const std::shared_ptr<Decided>& decided, Resolver<std::vector<std::string>> resolver) {
-  const auto answer = std::make_shared<Resolver<std::vector<std::string>>>(std::move(resolver));
-  const auto stored = [this, decided, answer](const std::vector<bool>& known) {
-    for (std::size_t i = 0; i < known.size(); ++i) {
-      if (!known[i]) continue;
-      ++counters_.known;
-      // What it says about its room was not stored again, and may have been overtaken by now.
-      if (!decided->changed_rooms[i].empty()) rooms_.forget(decided->changed_rooms[i]);
-    }
-    ++counters_.submissions;
-    counters_.events += decided->ids.size();
-    answer->resolve(std::move(decided->ids));
-  };
-  if (decided->events.empty()) return stored({});
-  scheduler_.accept(std::move(decided->events))
-      .then(stored)
-      .otherwise([this, decided, answer](const std::exception_ptr& error) {
-        forget_rooms(*decided);
-        ++counters_.refused;
-        answer->reject(error);
-      })
+  if (events.empty()) return stored(*batch, {});
+  scheduler_.accept(std::move(events))
+      .then([this, batch](const std::vector<bool>& known) { stored(*batch, known); })
+      .otherwise([this, batch](const std::exception_ptr& error) { not_stored(*batch, error); })
       .detach();
+}
+
+/// `known` is of those to be stored.
+void Intake::stored(Batch& batch, const std::vector<bool>& known) {
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    if (!known[i]) continue;
+    ++counters_.known;
+    // What it says about its room was not stored again, and may have been overtaken by now.
+    const std::size_t event = batch.to_store[i];
+    if (batch.decisions[event].change) rooms_.forget(batch.events[event].facts.room_id);
+  }
+  batch.pins = {};
+  counters_.events += batch.events.size();
+  std::size_t event = 0;
+  for (Batch::Part& part : batch.parts) {
+    ++counters_.submissions;
+    std::vector<std::string> ids;
+    ids.reserve(part.end - event);
+    while (event < part.end) ids.push_back(std::move(batch.events[event++].event_id));
+    part.submitted.resolver.resolve(std::move(ids));
+  }
+}
+
+void Intake::not_stored(Batch& batch, const std::exception_ptr& error) {
+  forget_rooms(batch);
+  batch.pins = {};
+  for (Batch::Part& part : batch.parts) {
+    if (!part.submitted.resolver.wanted()) continue;
+    ++counters_.refused;
+    part.submitted.resolver.reject(error);
+  }
+}
+
+void Intake::forget_rooms(const Batch& batch) {
+  for (std::size_t i = 0; i < batch.decisions.size(); ++i) {
+    if (batch.decisions[i].change) rooms_.forget(batch.events[i].facts.room_id);
+  }
 }
 
 }  // namespace snowfox::appservice

@@ -36,7 +36,8 @@ struct IntakeCounters {
 };
 
 /// Takes events in: reads what was submitted, decides whose the events are, and has them stored. Submissions are read,
-/// decided and stored in the order in which they come; a long one is read a piece at a time, while the loop goes on.
+/// decided and stored in the order in which they come, those that wait together as far as they are short; a long one is
+/// read a piece at a time, while the loop goes on.
 class Intake {
  public:
   /// All must outlive it.
@@ -50,7 +51,7 @@ class Intake {
 
   /// JSON: an event or a list of them. `text` must be there as long as `keeper` is. Fulfilled with the events' ids when
   /// all of them are durable. Rejected with ClientEventError if it is none; otherwise none is accepted, or it is not
-  /// known whether, and it may be submitted again.
+  /// known whether, and it may be submitted again. What cannot be stored may take others down that came with it.
   Promise<std::vector<std::string>> submit(std::string_view text, std::shared_ptr<const void> keeper,
                                            const CorrelationId& id);
 
@@ -65,15 +66,17 @@ class Intake {
     Resolver<std::vector<std::string>> resolver;
     CorrelationId id;
   };
-  struct Decided;
+  struct Batch;
 
   Task<> work();
-  Task<> take(Submitted& submitted);
-  Task<std::vector<StoredEvent>> read(std::string_view text);
-  Task<std::shared_ptr<Decided>> decide(std::vector<StoredEvent>& events);
-  void decide(const StoredEvent& event, Decided& decided);
-  void forget_rooms(const Decided& decided);
-  void store(const std::shared_ptr<Decided>& decided, Resolver<std::vector<std::string>> resolver);
+  Task<> take(std::shared_ptr<Batch> batch);
+  Task<> read(Batch& batch);
+  Task<> read(Batch& batch, const Submitted& submitted);
+  Task<> decide(Batch& batch);
+  void store(const std::shared_ptr<Batch>& batch);
+  void stored(Batch& batch, const std::vector<bool>& known);
+  void not_stored(Batch& batch, const std::exception_ptr& error);
+  void forget_rooms(const Batch& batch);
 
   LoopManager& loop_;
   Scheduler& scheduler_;
@@ -82,6 +85,7 @@ class Intake {
   IntakeCounters counters_;
   std::deque<Submitted> waiting_;
   std::size_t waiting_bytes_ = 0;
+  JsonCheck json_check_;
   WakeUp wake_up_;
   Task<> task_;
 };

@@ -120,13 +120,13 @@ Rooms::Rooms(LoopManager& loop, RoomSource& source, std::shared_ptr<const Intere
 
 Rooms::~Rooms() { self_.reset(); }
 
-Promise<RoomPins> Rooms::need(std::vector<std::string> room_ids) {
+Promise<RoomPins> Rooms::need(std::vector<std::string_view> room_ids) {
   std::sort(room_ids.begin(), room_ids.end());
   room_ids.erase(std::unique(room_ids.begin(), room_ids.end()), room_ids.end());
   RoomPins pins(self_);
   std::vector<Promise<void>> loads;
   pins.pinned_.reserve(room_ids.size());
-  for (const std::string& room_id : room_ids) {
+  for (const std::string_view room_id : room_ids) {
     CachedRoom& room = pinned(room_id);
     pins.pinned_.push_back(&room);
     if (room.state == CachedRoom::State::Ready) continue;
@@ -139,7 +139,7 @@ Promise<RoomPins> Rooms::need(std::vector<std::string> room_ids) {
   return all(loop_, std::move(loads)).then([pins = std::move(pins)]() mutable { return std::move(pins); });
 }
 
-CachedRoom& Rooms::pinned(const std::string& room_id) {
+CachedRoom& Rooms::pinned(std::string_view room_id) {
   auto found = rooms_.find(room_id);
   if (found == rooms_.end()) {
     auto room = std::make_unique<CachedRoom>();

@@ -121,7 +121,7 @@ class Rooms {
   Rooms& operator=(const Rooms&) = delete;
 
   /// Fulfilled when all of them are in memory. Rejected if one of them cannot be loaded.
-  Promise<RoomPins> need(std::vector<std::string> room_ids);
+  Promise<RoomPins> need(std::vector<std::string_view> room_ids);
 
   struct Decision {
     ServiceSet services;
@@ -144,7 +144,7 @@ class Rooms {
  private:
   friend class RoomPins;
 
-  CachedRoom& pinned(const std::string& room_id);
+  CachedRoom& pinned(std::string_view room_id);
   void unpin(CachedRoom& room) noexcept;
   void wait_to_load(CachedRoom& room);
   void load_next();

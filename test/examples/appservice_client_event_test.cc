@@ -175,7 +175,8 @@ TEST(ClientEventTest, BoundsDepthAndSize) {
 
 TEST(ClientEventTest, ReadsNoFurtherAfterAnError) {
   const std::string text = "[" + event() + ",7," + event() + "]";
-  ClientEventReader reader(text);
+  JsonCheck check;
+  ClientEventReader reader(text, check);
   EXPECT_TRUE(reader.next(kNow));
   EXPECT_THROW(reader.next(kNow), ClientEventError);
   EXPECT_FALSE(reader.next(kNow));

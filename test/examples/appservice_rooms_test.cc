@@ -82,10 +82,10 @@ class RoomsTest : public testing::Test, protected ManualLoop {
     std::exception_ptr error;
     Promise<void> done;
   };
-  std::unique_ptr<Needed> need(Rooms& all, std::vector<std::string> ids) {
+  std::unique_ptr<Needed> need(Rooms& all, const std::vector<std::string>& ids) {
     auto needed = std::make_unique<Needed>();
     Needed& target = *needed;
-    target.done = all.need(std::move(ids))
+    target.done = all.need({ids.begin(), ids.end()})
                       .then([&target](RoomPins pins) { target.pins = std::move(pins); })
                       .otherwise([&target](const std::exception_ptr& error) { target.error = error; });
     turn();

@@ -33,6 +33,17 @@ std::vector<std::string> events_of(std::size_t count) {
   return events;
 }
 
+/// Lists of `each` events, the last one perhaps shorter.
+std::vector<std::string> lists_of(std::size_t first, std::size_t count, std::size_t each) {
+  std::vector<std::string> lists;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string& list = i % each == 0 ? lists.emplace_back("[") : lists.back().append(",");
+    list += event_json(first + i, 0);
+  }
+  for (std::string& list : lists) list += ']';
+  return lists;
+}
+
 /// As they are stored.
 std::vector<StoredEvent> stored_events(std::size_t count, std::size_t service) {
   std::vector<StoredEvent> events;
@@ -63,6 +74,10 @@ void fill_store(const std::string& directory, std::size_t services, std::size_t 
     return std::vector<double>();
   });
 }
+
+/// Of those who submit lists: how many there are, and how many events are in each list.
+constexpr std::size_t kListingClients = 8;
+constexpr std::size_t kListedEvents = 100;
 
 /// For what nobody tells: how often to look.
 constexpr Duration kLook = 1ms;
@@ -158,7 +173,7 @@ Rate submit_in_process(Shared& shared, const Amounts& amounts) {
   return {.per_second = found.at(0), .events_per_commit = found.at(1)};
 }
 
-Rate submit_by_http(Shared& shared, const Amounts& amounts) {
+Rate submit_by_http(Shared& shared, const Amounts& amounts, bool lists) {
   shared.down = true;
   shared.api_port = 0;
   const TemporaryDirectory directory;
@@ -167,7 +182,10 @@ Rate submit_by_http(Shared& shared, const Amounts& amounts) {
   wait_for(daemon, [&] { return shared.api_port != 0; });
   const std::uint64_t commits = shared.commits;
   const std::vector<double> found = in_child([&] {
-    return std::vector{submit_over_http(shared.api_port, events_of(amounts.submitted), amounts.outstanding)};
+    const double took =
+        lists ? submit_over_http(shared.api_port, lists_of(0, amounts.submitted, kListedEvents), kListingClients)
+              : submit_over_http(shared.api_port, events_of(amounts.submitted), amounts.outstanding);
+    return std::vector{took};
   });
   const auto count = static_cast<double>(amounts.submitted);
   const Rate rate{.per_second = count / found.at(0),
@@ -279,8 +297,6 @@ std::vector<double> latencies_raw(Shared& shared, const Amounts& amounts) {
 // --- a service that is down for long ---
 
 Memory measure_backlog(Shared& shared, const Amounts& amounts) {
-  constexpr std::size_t kAtATime = 100;
-  constexpr std::size_t kConnections = 8;
   constexpr std::size_t kSlice = 100'000;
   const TemporaryDirectory directory;
   const std::string configuration = write_configuration(directory.path(), shared, 1, 100);
@@ -297,17 +313,12 @@ Memory measure_backlog(Shared& shared, const Amounts& amounts) {
     std::size_t number = 0;
     const auto submit = [&](std::size_t count) {
       return in_child([&] {
-               std::vector<std::string> bodies;
-               for (std::size_t i = 0; i < count; ++i) {
-                 std::string& body = i % kAtATime == 0 ? bodies.emplace_back("[") : bodies.back().append(",");
-                 body += event_json(number + i, 0);
-               }
-               for (std::string& body : bodies) body += ']';
-               return std::vector{submit_over_http(shared.api_port, bodies, kConnections)};
+               return std::vector{
+                   submit_over_http(shared.api_port, lists_of(number, count, kListedEvents), kListingClients)};
              })
           .at(0);
     };
-    const std::size_t first = kAtATime * kConnections;
+    const std::size_t first = kListedEvents * kListingClients;
     submit(first);
     number += first;
     memory.empty_kib = resident_kib(daemon.pid());

@@ -11,8 +11,8 @@ namespace snowfox::appservice_bench {
 
 /// How much is measured.
 struct Amounts {
-  std::size_t submitted = 40'000;      ///< events, one each time
-  std::size_t outstanding = 1'000;     ///< of them
+  std::size_t submitted = 100'000;     ///< events
+  std::size_t outstanding = 1'000;     ///< of those that are submitted alone
   std::size_t single = 2'000;          ///< transactions of one event
   std::size_t hundreds = 300;          ///< transactions of a hundred events
   std::size_t services = 100;          ///< at a time
@@ -34,7 +34,8 @@ double probe_sync();
 // the same by SQLite's and libcurl's own interfaces, one thing after the other.
 
 Rate submit_in_process(Shared& shared, const Amounts& amounts);
-Rate submit_by_http(Shared& shared, const Amounts& amounts);
+/// Each alone, or in lists.
+Rate submit_by_http(Shared& shared, const Amounts& amounts, bool lists);
 /// Events a second.
 double submit_raw(const Amounts& amounts, double events_per_commit);
 

@@ -35,6 +35,7 @@ class HeldStore final : public Store {
 
   bool hold = false;
   int failures = 0;
+  int submissions = 0;
   std::vector<std::string> loads;
   Ids accepted;
   /// Lets the room that was asked for last have its answer.
@@ -57,6 +58,7 @@ class HeldStore final : public Store {
     return std::move(promise);
   }
   Promise<Accepted> accept(Submission submission) override {
+    ++submissions;
     if (failures > 0) {
       --failures;
       return rejected<Accepted>(loop_, std::make_error_code(std::errc::no_space_on_device));
@@ -211,6 +213,40 @@ TEST_F(IntakeTest, RefusesWhatIsTooMuchAndGoesOnAfterwards) {
   for (auto& one : waiting) settle(std::move(one));
   store_.hold = false;
   EXPECT_THAT(settle(submit(message("$5"))), ElementsAre("$5"));
+}
+
+TEST_F(IntakeTest, StoresWhatWaitsTogetherAndAnswersEachForItself) {
+  auto first = submit({message("$1", "!r:x", "@a_1:x"), message("$2", "!r:x", "@a_1:x")});
+  auto wrong = submit({message("$3", "!r:x", "@a_1:x"), {{"event_id", 2}}});
+  auto third = submit({message("$5", "!r:x", "@b:x"), message("$6", "!r:x", "@a_1:x")});
+  EXPECT_THAT(settle(std::move(third)), ElementsAre("$5", "$6"));
+  EXPECT_THAT(settle(std::move(first)), ElementsAre("$1", "$2"));
+  EXPECT_THROW(settle(std::move(wrong)), ClientEventError);
+  EXPECT_EQ(store_.submissions, 1);
+  EXPECT_THAT(store_.accepted, ElementsAre("$1", "$2", "$6"));
+  EXPECT_EQ(intake_.counters().submissions, 2);
+  EXPECT_EQ(intake_.waiting_bytes(), 0);
+}
+
+TEST_F(IntakeTest, DoesNotReadWhatNobodyWaitsForAnyMore) {
+  auto dropped = submit(message("$1", "!r:x", "@a_1:x"));
+  auto kept = submit(message("$2", "!r:x", "@a_1:x"));
+  dropped = {};
+  EXPECT_THAT(settle(std::move(kept)), ElementsAre("$2"));
+  EXPECT_THAT(store_.accepted, ElementsAre("$2"));
+  EXPECT_EQ(intake_.counters().events, 1);
+}
+
+TEST_F(IntakeTest, RefusesAllThatCameTogetherIfItCannotBeStored) {
+  settle(submit(message("$0")));
+  store_.failures = 1;
+  auto joins = submit(member("$1", "@a_1:x", "join"));
+  auto follows = submit(message("$2"));
+  EXPECT_THROW(settle(std::move(joins)), std::system_error);
+  EXPECT_THROW(settle(std::move(follows)), std::system_error);
+  settle(submit(message("$2")));
+  EXPECT_THAT(store_.accepted, ElementsAre());  // nobody has joined
+  EXPECT_EQ(intake_.counters().refused, 2);
 }
 
 TEST_F(IntakeTest, SaysWhatIsWrongWithASubmissionAndTakesNothingOfIt) {
