@@ -33,6 +33,19 @@ TEST_F(DaemonTest, SendsWhatWasSubmittedToWhomItIsFor) {
   EXPECT_EQ(end(), 0);
 }
 
+TEST_F(DaemonTest, NamesWhatItHasTakenWhateverCharactersAreInAnId) {
+  start_with_service();
+  const std::vector<std::string> ids = {"$plain", "$\"quoted\"", "$back\\slash", "$line\nfeed\x01",
+                                        "$\u00fcml\u00e4ut"};
+  Json events = Json::array();
+  for (const std::string& id : ids) events.push_back(event(id));
+  EXPECT_EQ(Json::parse(submit(events).body), (Json{{"event_ids", ids}}));
+  EXPECT_EQ(Json::parse(submit(Json::array()).body), (Json{{"event_ids", Json::array()}}));
+  until([&] { return service.events().size() == ids.size(); });
+  EXPECT_EQ(service.events(), ids);
+  EXPECT_EQ(end(), 0);
+}
+
 TEST_F(DaemonTest, KnowsAnEventThatItHasHadBefore) {
   start_with_service();
   EXPECT_EQ(submit(event("$1")).status, 200);
