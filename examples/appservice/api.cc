@@ -76,6 +76,10 @@ bool is_error(const std::string& body) {
 
 }  // namespace
 
+HttpErrorBody matrix_error(std::string_view code, std::string_view error) {
+  return {"application/json", nlohmann::json{{"errcode", code}, {"error", error}}.dump()};
+}
+
 bool answer_error(HttpResponder& responder, int status, std::string_view code, std::string_view error,
                   HttpFields fields) {
   return answer_json(responder, status, {{"errcode", code}, {"error", error}}, fields);
@@ -85,25 +89,28 @@ HttpErrorBody matrix_error_body(int status, std::string_view reason) {
   std::string_view code = "M_UNKNOWN";
   if (status == 404 || status == 405) code = "M_UNRECOGNIZED";
   if (status == 413) code = "M_TOO_LARGE";
-  return {"application/json", nlohmann::json{{"errcode", code}, {"error", reason}}.dump()};
+  return matrix_error(code, reason);
 }
 
 Api::Api(LoopManager& loop, HttpProtocol& protocol, Intake& intake, Scheduler& scheduler, ServiceClient& client,
          Rooms& rooms)
     : loop_(loop), intake_(intake), scheduler_(scheduler), client_(client), rooms_(rooms) {
-  protocol.router.add("POST", kSubmitPath, [this](HttpEvent& event) { submit(event); });
+  const HttpRouteOptions of_homeserver{.deny = [this](const HttpRequest& request) { return stranger(request); }};
+  protocol.router.add(
+      "POST", kSubmitPath, [this](HttpEvent& event) { submit(event); }, of_homeserver);
   protocol.router.add("POST", "/_matrix/client/v1/appservice/{id}/ping", [this](HttpEvent& event) { ping(event); },
                       {.max_body_bytes = kMostPingBytes});
-  protocol.router.add("GET", "/_snowfox/appservice/v1/users/{user}",
-                      [this](HttpEvent& event) { query(event, Asked::User); });
-  protocol.router.add("GET", "/_snowfox/appservice/v1/rooms/{alias}",
-                      [this](HttpEvent& event) { query(event, Asked::Room); });
+  protocol.router.add(
+      "GET", "/_snowfox/appservice/v1/users/{user}", [this](HttpEvent& event) { query(event, Asked::User); },
+      of_homeserver);
+  protocol.router.add(
+      "GET", "/_snowfox/appservice/v1/rooms/{alias}", [this](HttpEvent& event) { query(event, Asked::Room); },
+      of_homeserver);
 }
 
 // --- events ---
 
 void Api::submit(HttpEvent& event) {
-  if (!authorised(event)) return;
   const CorrelationId id = event.responder().correlation_id();
   // A request that is kept moves out of its connection's buffer, and what body() gave stays behind.
   const auto text = std::make_shared<const std::string>(event.request().body());
@@ -116,16 +123,14 @@ void Api::submit(HttpEvent& event) {
       .detach();
 }
 
-bool Api::authorised(HttpEvent& event) const {
-  if (submit_token_.empty()) return true;
-  const auto token = token_of(event.request(), false);
-  if (token && same_secret(*token, submit_token_)) return true;
-  if (token) {
-    answer_error(event.responder(), 403, "M_FORBIDDEN", "that is not the submit token");
-  } else {
-    answer_error(event.responder(), 401, "M_MISSING_TOKEN", "the submit token is missing: Authorization: Bearer …");
-  }
-  return false;
+/// What is said to one who may not submit anything.
+std::optional<HttpDenial> Api::stranger(const HttpRequest& request) const {
+  if (submit_token_.empty()) return std::nullopt;
+  const auto token = token_of(request, false);
+  if (token && same_secret(*token, submit_token_)) return std::nullopt;
+  HttpErrorBody said = token ? matrix_error("M_FORBIDDEN", "that is not the submit token")
+                             : matrix_error("M_MISSING_TOKEN", "the submit token is missing: Authorization: Bearer …");
+  return HttpDenial{token ? 403 : 401, std::move(said.content_type), std::move(said.body)};
 }
 
 /// Submissions wait until it is known who the services are; other requests are refused.
@@ -190,7 +195,7 @@ void Api::ping(HttpEvent& event) {
 // --- users and rooms ---
 
 void Api::query(HttpEvent& event, Asked what) {
-  if (!authorised(event) || !started(event)) return;
+  if (!started(event)) return;
   std::string name(*event.request().parameter(what == Asked::User ? "user" : "alias"));
   const Interest& interest = rooms_.interest();
   const SharedServiceSet set = what == Asked::User ? interest.users(name) : interest.aliases(name);

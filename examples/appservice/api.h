@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,7 +21,9 @@ namespace snowfox::appservice {
 bool answer_error(HttpResponder& responder, int status, std::string_view code, std::string_view error,
                   HttpFields fields = {});
 
-/// The same for what the server refuses by itself: see HttpProtocol::error_body.
+/// The same text for whoever answers otherwise.
+HttpErrorBody matrix_error(std::string_view code, std::string_view error);
+/// … and for what the server refuses by itself: see HttpProtocol::error_body.
 HttpErrorBody matrix_error_body(int status, std::string_view reason);
 
 /// What homeservers and services ask of us over HTTP:
@@ -50,7 +53,7 @@ class Api {
   void query(HttpEvent& event, Asked what);
   Promise<Answer> ask(const Delivery& service, Asked what, const std::string& name);
   Task<> ask_services(HttpResponder responder, Asked what, std::string name, std::vector<std::string> services);
-  bool authorised(HttpEvent& event) const;
+  std::optional<HttpDenial> stranger(const HttpRequest& request) const;
   bool started(HttpEvent& event) const;
 
   LoopManager& loop_;

@@ -70,7 +70,11 @@ HttpSource::Step HttpSource::next_chunks(ReceiveBuffer& received, HttpEvent& eve
     refuse(refusal, drain()->take_number(), head.facts.correlation_id);
     return Step::Wait;
   }
-  if (!incoming_->done()) return Step::Wait;
+  if (!incoming_->done()) {
+    if (!hold(request.own_body_.size())) refuse(too_much_pending(), drain()->take_number(), head.facts.correlation_id);
+    return Step::Wait;
+  }
+  hold(0);
   const std::uint32_t number = drain()->take_number();
   request.body_is_own_ = true;
   if (head.decodes()) {
@@ -188,6 +192,7 @@ void HttpSource::BodyEvent::rescue(std::exception_ptr error) {
 }
 
 EventRef HttpSource::closed(std::error_code reason) {
+  hold(0);
   if (!streams() || !incoming_->receiver) return nullptr;
   const std::error_code why = refused_ ? Errc::BadFrame : reason == Errc::EndOfStream ? Errc::TruncatedFrame : reason;
   EventRef failed = std::make_unique<BodyFailed>(incoming_->receiver, why);

@@ -101,6 +101,7 @@ void HttpDrain::forget_protocol() noexcept {
   loop().remove(id());
   if (reader == nullptr) return;
   reader->incoming_.reset();
+  reader->hold(0);
   loop().remove(reader->id());
 }
 

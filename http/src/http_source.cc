@@ -33,7 +33,9 @@ HttpSource::HttpSource(LoopManager& loop, ChannelRef channel, HttpProtocol& prot
   look_at_time();
 }
 
-HttpSource::~HttpSource() = default;
+HttpSource::~HttpSource() {
+  if (held_bytes_ != 0) hold(0);
+}
 
 HttpDrain* HttpSource::drain() const noexcept { return static_cast<HttpDrain*>(loop().drain(drain_)); }
 
@@ -79,7 +81,10 @@ Event* HttpSource::next(ReceiveBuffer& received, HttpEvent& request, BodyEvent& 
 
 HttpSource::Step HttpSource::next_request(ReceiveBuffer& received, HttpEvent& event) {
   const auto bytes = received.data();
-  if (awaited_bytes_ > bytes.size()) return Step::Wait;
+  if (awaited_bytes_ > bytes.size()) {
+    if (!hold(bytes.size())) refuse(too_much_pending(), drain()->take_number());
+    return Step::Wait;
+  }
   const std::uint32_t most_unanswered = std::max(1U, protocol_.options.max_pipelined);
   if (drain()->unanswered() >= most_unanswered) {
     hold_up(most_unanswered - 1);
@@ -150,6 +155,17 @@ bool HttpSource::acceptable(ReceiveBuffer& received, Head& head) {
       decline(received, head, {405, "this method is not for this path"}, {{"Allow", head.match.allowed}});
     }
     return false;
+  }
+  if (const auto& deny = head.route_options().deny) {
+    if (const auto denial = deny(request)) {
+      if (forget_body(received, head, false)) {
+        count(head);
+        ++protocol_.counters_.refused;
+        responder(head, drain()->take_number())
+            .answer({.status = denial->status, .content_type = denial->content_type, .body = denial->body});
+      }
+      return false;
+    }
   }
   const std::uint64_t most = head.most_bytes(protocol_.options);
   if (head.facts.content_length.value_or(0) > most) {
@@ -239,6 +255,7 @@ void HttpSource::await(ReceiveBuffer& received, std::size_t bytes) noexcept {
   awaited_bytes_ = bytes;
   received.need(bytes);
   enter(Phase::Body);
+  if (!hold(received.data().size())) refuse(too_much_pending(), drain()->take_number());
 }
 
 void HttpSource::stop_awaiting(ReceiveBuffer& received) noexcept {
@@ -246,7 +263,16 @@ void HttpSource::stop_awaiting(ReceiveBuffer& received) noexcept {
     awaited_bytes_ = 0;
     received.need(0);
   }
+  hold(0);
   enter(Phase::Idle);
+}
+
+// So many bytes of the body at hand are here. False: with those of others they are too many.
+bool HttpSource::hold(std::size_t body_bytes) noexcept {
+  std::size_t& all = protocol_.counters_.pending_body_bytes;
+  all = all - held_bytes_ + body_bytes;
+  held_bytes_ = body_bytes;
+  return body_bytes == 0 || all <= protocol_.options.max_pending_body_bytes;
 }
 
 // Where the next request begins is not known, or not to be trusted: this was the connection's last.
@@ -262,7 +288,11 @@ void HttpSource::refuse(const Refusal& refusal, std::uint32_t number, const Corr
     if (!answers->answered(number, true)) {
       HttpResponder exchange(*answers, number, id.empty() ? loop().ids().next() : id);
       exchange.close_ = true;
-      exchange.answer_error(refusal.status, refusal.reason);
+      if (refusal.status == kBusy) {
+        exchange.answer_error(refusal.status, refusal.reason, {{"Retry-After", "1"}});
+      } else {
+        exchange.answer_error(refusal.status, refusal.reason);
+      }
     } else if (!answers->answered(number, false)) {
       return close(Errc::BadFrame);  // the client must not take what it has for the whole answer
     }

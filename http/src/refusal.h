@@ -15,4 +15,9 @@ struct Refusal {
   explicit operator bool() const noexcept { return status != 0; }
 };
 
+constexpr int kBusy = 503;
+
+/// HttpOptions::max_pending_body_bytes.
+inline Refusal too_much_pending() { return {kBusy, "more bodies are on their way than there is room for"}; }
+
 }  // namespace snowfox

@@ -44,6 +44,71 @@ TEST_F(HttpLimitsTest, RefusesLargeHeads) {
   EXPECT_EQ(received(), error("431 Request Header Fields Too Large", "the head is longer than 200 bytes", kClose));
 }
 
+TEST_F(HttpLimitsTest, BoundsTheBodiesOfAllConnectionsTogether) {
+  protocol_.options.max_pending_body_bytes = 1000;
+  const std::string whole = post("/echo", std::string(800, 'a'));
+  const std::string busy = error("503 Service Unavailable", "more bodies are on their way than there is room for",
+                                 "Retry-After: 1\r\n" + std::string(kClose));
+  send(whole.substr(0, 600));
+  const Descriptor first = std::move(client_);
+  EXPECT_GE(protocol_.counters().pending_body_bytes, 500);
+  connect();
+  send(whole.substr(0, 600));
+  EXPECT_EQ(received(), busy);
+  EXPECT_TRUE(ended());
+  connect();
+  send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n" + std::string(499, 'b'));
+  EXPECT_EQ(received(), busy);
+  // What comes at once is not kept; and there is room again when one has all, or has gone.
+  connect();
+  send(whole);
+  EXPECT_EQ(received(), ok(std::string(800, 'a')));
+  client_ = {};
+  send_some(first.get(), whole.substr(600));
+  loop_.turn();
+  EXPECT_EQ(undated(receive_some(first.get())), ok(std::string(800, 'a')));
+  EXPECT_EQ(protocol_.counters().pending_body_bytes, 0);
+  connect();
+  send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n" + std::string(499, 'b'));
+  EXPECT_EQ(protocol_.counters().pending_body_bytes, 499);
+  client_ = {};
+  loop_.turn();
+  EXPECT_EQ(protocol_.counters().pending_body_bytes, 0);
+}
+
+TEST_F(HttpLimitsTest, MayGoWhileABodyIsOnItsWay) {
+  auto protocol = std::make_unique<HttpProtocol>();
+  protocol->router.add("POST", "/", [](HttpEvent& event) { event.answer({}); });
+  auto [ours, theirs] = make_socket_pair();
+  serve_http(*loop_, Channel::make(*loop_, std::move(ours)), *protocol);
+  send_some(theirs.get(), post("/", std::string(800, 'a')).substr(0, 600));
+  loop_.turn();
+  EXPECT_GT(protocol->counters().pending_body_bytes, 0);
+  protocol.reset();
+  loop_.turn();
+  EXPECT_TRUE(at_end(theirs.get()));
+}
+
+TEST_F(HttpLimitsTest, AnswersWhoIsDeniedBeforeTheBodyIsThere) {
+  protocol_.router.add("POST", "/guarded", [](HttpEvent& event) { event.answer({.body = event.request().body()}); },
+                       {.deny = [](const HttpRequest& request) -> std::optional<HttpDenial> {
+                         if (request.field("Key") == "right") return std::nullopt;
+                         return HttpDenial{.status = 401, .content_type = "text/plain", .body = "no"};
+                       }});
+  const std::string no = "HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n";
+  send(post("/guarded", "short"));
+  EXPECT_EQ(received(), no + "\r\nno");
+  send(post("/guarded", "short", "Key: right\r\n"));
+  EXPECT_EQ(received(), ok("short"));
+  // Of a long one nothing is awaited, nor is it asked for.
+  send("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(received(), no + std::string(kClose) + "\r\nno");
+  EXPECT_TRUE(ended());
+  connect();
+  send("POST /guarded HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsho");
+  EXPECT_EQ(received(), no + std::string(kClose) + "\r\nno");
+}
+
 TEST_F(HttpLimitsTest, RefusesLongBodies) {
   protocol_.options.max_body_bytes = 10;
   protocol_.router.add("POST", "/more", [](HttpEvent& event) { event.answer({}); }, {.max_body_bytes = 20});

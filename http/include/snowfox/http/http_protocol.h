@@ -31,6 +31,9 @@ struct HttpOptions {
   std::size_t max_head_bytes = 32U << 10;         ///< of the line and all fields: 431
   std::size_t max_body_bytes = 1U << 20;          ///< as sent: 413. So much a connection may hold in memory
   std::size_t max_decoded_bytes = 4U << 20;       ///< of a body that comes compressed: 413
+  /// Of bodies that are not complete, as sent, of all connections together: 503 for the one that brings more. What is
+  /// given to a handler counts no longer; nor does what is taken in pieces.
+  std::size_t max_pending_body_bytes = 256U << 20;
   /// Requests of one connection that are not answered yet; what comes beyond waits unread.
   unsigned max_pipelined = 16;
   /// Requests of one connection; it is closed after the last. 0: no limit.
@@ -48,9 +51,10 @@ struct HttpOptions {
   bool answer_correlation_id = true;
 };
 
-/// What a protocol counts. All but `connections` only grow.
+/// What a protocol counts. All but the first two only grow.
 struct HttpCounters {
-  std::size_t connections = 0;  ///< open
+  std::size_t connections = 0;         ///< open
+  std::size_t pending_body_bytes = 0;  ///< of bodies that are not complete
   std::uint64_t accepted = 0;
   std::uint64_t requests = 0;  ///< that were given to a route
   std::uint64_t refused = 0;   ///< requests that were none, were too large, too slow or had no route

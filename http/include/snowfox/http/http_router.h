@@ -14,8 +14,18 @@ namespace snowfox {
 class HttpEvent;
 class HttpRequest;
 
+/// What a client is answered instead of what it asked for.
+struct HttpDenial {
+  int status = 403;
+  std::string content_type = {};
+  std::string body = {};
+};
+
 /// How requests of one route are received.
 struct HttpRouteOptions {
+  /// Asked when the head is there and the body, perhaps, is not: whoever is denied is answered that, and cannot make
+  /// the server hold a body. It may be asked twice about one request, must not keep it, and must not throw.
+  std::function<std::optional<HttpDenial>(const HttpRequest&)> deny = {};
   /// A longer body is refused with 413; unset: HttpOptions::max_body_bytes.
   std::optional<std::size_t> max_body_bytes = {};
   /// The same of what comes out of a Content-Encoding; unset: HttpOptions::max_decoded_bytes.

@@ -69,6 +69,7 @@ class HttpSource final : public StreamSource {
   bool forget_body(ReceiveBuffer& received, const Head& head, bool close_after);
   void await(ReceiveBuffer& received, std::size_t bytes) noexcept;
   void stop_awaiting(ReceiveBuffer& received) noexcept;
+  bool hold(std::size_t body_bytes) noexcept;
   void refuse(const Refusal& refusal, std::uint32_t number, const CorrelationId& id = {}) noexcept;
   void abandon_body() noexcept;
 
@@ -91,6 +92,7 @@ class HttpSource final : public StreamSource {
   std::unique_ptr<Incoming> incoming_;  // a body that is taken in pieces
   std::uint64_t awaited_bytes_ = 0;     // of a request whose body is received where its head is
   std::uint64_t received_before_ = 0;   // when the body's rate was looked at last
+  std::size_t held_bytes_ = 0;          // of a body that is not complete, as its protocol counts them
   std::uint32_t scanned_bytes_ = 0;     // HeadScan, between reads
   std::uint32_t scanned_lines_ = 0;
   std::uint32_t requests_ = 0;
