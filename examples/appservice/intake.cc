@@ -1,6 +1,8 @@
 #include "appservice/intake.h"
 
 #include <exception>
+#include <iterator>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -25,7 +27,8 @@ struct Intake::Batch {
   std::vector<StoredEvent> events;
   RoomPins pins;
   std::vector<Rooms::Decision> decisions;  // of the events, as far as it has come
-  std::vector<std::size_t> to_store;       // of the events
+  std::vector<NewEvent> new_events;        // those to be stored
+  std::vector<std::size_t> places;         // of these, among the events
 };
 
 Intake::Intake(LoopManager& loop, Scheduler& scheduler, Rooms& rooms, IntakeOptions options)
@@ -35,7 +38,9 @@ void Intake::begin() { task_ = work(); }
 
 Promise<std::vector<std::string>> Intake::submit(std::string_view text, std::shared_ptr<const void> keeper,
                                                  const CorrelationId& id) {
-  if (waiting_.size() >= options_.most_waiting || waiting_bytes_ + text.size() > options_.most_waiting_bytes) {
+  // A large one is taken if it is alone.
+  const bool crowded = waiting_bytes_ > 0 && waiting_bytes_ + text.size() > options_.most_waiting_bytes;
+  if (waiting_.size() >= options_.most_waiting || crowded) {
     ++counters_.refused;
     return rejected<std::vector<std::string>>(loop_, make_error_code(Errc::LimitReached), id);
   }
@@ -112,9 +117,12 @@ Task<> Intake::decide(Batch& batch) {
   for (;;) {
     std::vector<std::string_view> rooms;
     for (const StoredEvent& event : batch.events) rooms.push_back(event.facts.room_id);
+    batch.pins = {};
     batch.pins = co_await rooms_.need(std::move(rooms));
+    refuse_unloaded(batch);
     try {
       for (const StoredEvent& event : batch.events) batch.decisions.push_back(rooms_.decide(event.facts));
+      prepare(batch);
       co_return;
     } catch (const RoomNotLoaded&) {
       // A reload, or a commit that failed, came between. What was learnt on the way may not be stored: forget it, too.
@@ -124,15 +132,41 @@ Task<> Intake::decide(Batch& batch) {
   }
 }
 
-/// What is for anybody, or changes its room.
-void Intake::store(const std::shared_ptr<Batch>& batch) {
-  std::vector<NewEvent> events;
-  for (std::size_t i = 0; i < batch->events.size(); ++i) {
-    StoredEvent& event = batch->events[i];
-    const Rooms::Decision& decision = batch->decisions[i];
+/// Of submissions with events of rooms that could not be loaded.
+void Intake::refuse_unloaded(Batch& batch) {
+  if (batch.pins.complete()) return;
+  std::vector<Batch::Part> parts;
+  std::vector<StoredEvent> events;
+  std::size_t next = 0;
+  for (Batch::Part& part : batch.parts) {
+    const std::size_t first = std::exchange(next, part.end);
+    std::string why;
+    for (std::size_t i = first; i < part.end && why.empty(); ++i) {
+      const std::string& room = batch.events[i].facts.room_id;
+      if (const auto error = batch.pins.error(room)) why = "load the room " + room + ": " + describe(error);
+    }
+    if (why.empty()) {
+      std::move(batch.events.begin() + static_cast<std::ptrdiff_t>(first),
+                batch.events.begin() + static_cast<std::ptrdiff_t>(part.end), std::back_inserter(events));
+      part.end = events.size();
+      parts.push_back(std::move(part));
+    } else {
+      ++counters_.refused;
+      part.submitted.resolver.reject(std::runtime_error(why));
+    }
+  }
+  batch.parts = std::move(parts);
+  batch.events = std::move(events);
+}
+
+/// Finds what is for anybody, or changes its room: now, while services have the places that were decided on.
+void Intake::prepare(Batch& batch) {
+  for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    StoredEvent& event = batch.events[i];
+    const Rooms::Decision& decision = batch.decisions[i];
     NewEvent wanted;
     for (const ServiceIndex service : decision.services.list()) {
-      const Registration& registration = scheduler_.registrations()[service];
+      const Registration& registration = rooms_.interest().registrations()[service];
       if (registration.url) wanted.services.push_back(registration.id);
     }
     if (wanted.services.empty() && !decision.change) {
@@ -143,11 +177,14 @@ void Intake::store(const std::shared_ptr<Batch>& batch) {
     wanted.body = std::move(event.body);
     wanted.age_ts = event.age_ts;
     wanted.change = decision.change;
-    batch->to_store.push_back(i);
-    events.push_back(std::move(wanted));
+    batch.places.push_back(i);
+    batch.new_events.push_back(std::move(wanted));
   }
-  if (events.empty()) return stored(*batch, {});
-  scheduler_.accept(std::move(events))
+}
+
+void Intake::store(const std::shared_ptr<Batch>& batch) {
+  if (batch->new_events.empty()) return stored(*batch, {});
+  scheduler_.accept(std::move(batch->new_events))
       .then([this, batch](const std::vector<bool>& known) { stored(*batch, known); })
       .otherwise([this, batch](const std::exception_ptr& error) { not_stored(*batch, error); })
       .detach();
@@ -159,7 +196,7 @@ void Intake::stored(Batch& batch, const std::vector<bool>& known) {
     if (!known[i]) continue;
     ++counters_.known;
     // What it says about its room was not stored again, and may have been overtaken by now.
-    const std::size_t event = batch.to_store[i];
+    const std::size_t event = batch.places[i];
     if (batch.decisions[event].change) rooms_.forget(batch.events[event].facts.room_id);
   }
   batch.pins = {};

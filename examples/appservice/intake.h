@@ -73,6 +73,8 @@ class Intake {
   Task<> read(Batch& batch);
   Task<> read(Batch& batch, const Submitted& submitted);
   Task<> decide(Batch& batch);
+  void refuse_unloaded(Batch& batch);
+  void prepare(Batch& batch);
   void store(const std::shared_ptr<Batch>& batch);
   void stored(Batch& batch, const std::vector<bool>& known);
   void not_stored(Batch& batch, const std::exception_ptr& error);

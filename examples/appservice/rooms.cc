@@ -17,11 +17,14 @@ constexpr std::size_t kBytesOfNode = 96;
 }  // namespace
 
 struct CachedRoom {
-  enum class State : std::uint8_t { Empty, Waiting, Loading, Ready };
+  /// Stale: it is needed, and others have it pinned who decided before it was dropped.
+  enum class State : std::uint8_t { Empty, Stale, Waiting, Loading, Ready };
 
   std::string id;
   State state = State::Empty;
   std::size_t pins = 0;
+  std::size_t stale_pins = 0;                // of these: from before it was dropped
+  std::uint32_t generation = 0;              // how often that was
   std::size_t bytes = 0;                     // as it was accounted for
   std::list<CachedRoom*>::iterator place{};  // among those unused or waiting
   std::vector<Resolver<void>> waiters;
@@ -95,6 +98,7 @@ RoomPins& RoomPins::operator=(RoomPins&& other) noexcept {
   rooms_ = std::move(other.rooms_);
   pinned_ = std::move(other.pinned_);
   other.pinned_.clear();
+  errors_ = std::move(other.errors_);
   return *this;
 }
 
@@ -103,9 +107,15 @@ RoomPins::~RoomPins() { unpin(); }
 void RoomPins::unpin() noexcept {
   const auto rooms = rooms_.lock();
   if (rooms != nullptr) {
-    for (CachedRoom* room : pinned_) rooms->unpin(*room);
+    for (const Pin& pin : pinned_) rooms->unpin(pin);
   }
   pinned_.clear();
+}
+
+std::exception_ptr RoomPins::error(std::string_view room_id) const {
+  if (errors_ == nullptr) return nullptr;
+  const auto found = errors_->find(room_id);
+  return found == errors_->end() ? nullptr : found->second;
 }
 
 Rooms::Rooms(LoopManager& loop, RoomSource& source, std::shared_ptr<const Interest> interest, RoomsOptions options)
@@ -128,11 +138,14 @@ Promise<RoomPins> Rooms::need(std::vector<std::string_view> room_ids) {
   pins.pinned_.reserve(room_ids.size());
   for (const std::string_view room_id : room_ids) {
     CachedRoom& room = pinned(room_id);
-    pins.pinned_.push_back(&room);
+    pins.pinned_.push_back({&room, room.generation});
     if (room.state == CachedRoom::State::Ready) continue;
+    if (pins.errors_ == nullptr)
+      pins.errors_ = std::make_shared<std::map<std::string, std::exception_ptr, std::less<>>>();
     auto [promise, resolver] = make_promise<void>(loop_);
     room.waiters.push_back(std::move(resolver));
-    loads.push_back(std::move(promise));
+    loads.push_back(std::move(promise).otherwise(
+        [errors = pins.errors_, id = room.id](const std::exception_ptr& error) { errors->emplace(id, error); }));
     if (room.state == CachedRoom::State::Empty) wait_to_load(room);
   }
   load_next();
@@ -153,8 +166,16 @@ CachedRoom& Rooms::pinned(std::string_view room_id) {
   return room;
 }
 
-void Rooms::unpin(CachedRoom& room) noexcept {
-  if (--room.pins != 0) return;
+void Rooms::unpin(const RoomPins::Pin& pin) noexcept {
+  CachedRoom& room = *pin.room;
+  const bool last_stale = pin.generation != room.generation && --room.stale_pins == 0;
+  if (--room.pins != 0) {
+    if (last_stale && room.state == CachedRoom::State::Stale) {
+      wait_to_load(room);
+      load_next();
+    }
+    return;
+  }
   if (room.state != CachedRoom::State::Ready) {
     clear(room);
     rooms_.erase(rooms_.find(room.id));
@@ -167,6 +188,10 @@ void Rooms::unpin(CachedRoom& room) noexcept {
 }
 
 void Rooms::wait_to_load(CachedRoom& room) {
+  if (room.stale_pins > 0) {
+    room.state = CachedRoom::State::Stale;
+    return;
+  }
   room.state = CachedRoom::State::Waiting;
   room.place = waiting_.insert(waiting_.end(), &room);
 }
@@ -178,15 +203,14 @@ void Rooms::load_next() {
     room.state = CachedRoom::State::Loading;
     ++loading_;
     ++counters_.loads;
-    room.work = load(room)
-                    .promise(loop_)
+    room.work = with_deadline(load(room).promise(loop_), options_.load_timeout)
                     .then([this, &room] { loaded(room, nullptr); })
                     .otherwise([this, &room](const std::exception_ptr& error) { loaded(room, error); });
   }
 }
 
 Task<void> Rooms::load(CachedRoom& room) {
-  const StoredRoom stored = co_await with_deadline(source_.load_room(room.id), options_.load_timeout);
+  const StoredRoom stored = co_await source_.load_room(room.id);
   room.own = interest_->rooms(room.id);
   // One that gives up has cost as much as some hundreds that come to an end.
   constexpr std::uint64_t kCostOfGivingUp = 500;
@@ -277,7 +301,7 @@ void Rooms::registrations_changed(std::shared_ptr<const Interest> interest) {
   }
   for (auto& [id, room] : rooms_) {
     const bool again = room->state == CachedRoom::State::Loading;
-    if (room->state == CachedRoom::State::Waiting) continue;
+    if (room->state == CachedRoom::State::Waiting || room->state == CachedRoom::State::Stale) continue;
     clear(*room);
     if (again) wait_to_load(*room);
   }
@@ -298,6 +322,10 @@ void Rooms::clear(CachedRoom& room) noexcept {
   if (room.state == CachedRoom::State::Loading) {
     --loading_;
     room.work = Promise<void>();
+  }
+  if (room.state == CachedRoom::State::Ready) {
+    room.stale_pins = room.pins;
+    ++room.generation;
   }
   room.state = CachedRoom::State::Empty;
   bytes_ -= std::exchange(room.bytes, 0);

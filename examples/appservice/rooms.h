@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -61,9 +63,9 @@ struct RoomChange {
 };
 
 struct RoomsOptions {
-  std::size_t cache_bytes = 64U << 20;  ///< of rooms that nobody needs at the moment; estimated
-  std::size_t concurrent_loads = 8;     ///< more wait for their turn
-  Duration load_timeout = std::chrono::seconds(30);
+  std::size_t cache_bytes = 64U << 20;               ///< of rooms that nobody needs at the moment; estimated
+  std::size_t concurrent_loads = 8;                  ///< more wait for their turn
+  Duration load_timeout = std::chrono::seconds(30);  ///< to read one, and to find out who is interested in its members
   /// After so many users of a room that is loaded, and regular expressions tried for them, the loop does other things
   /// first: about a millisecond.
   std::size_t slice = 2000;
@@ -77,7 +79,7 @@ struct RoomsCounters {
 class Rooms;
 struct CachedRoom;
 
-/// Rooms that are in memory and stay there as long as this lives.
+/// Rooms that are in memory and stay there as long as this lives, but for those that could not be loaded.
 class RoomPins {
  public:
   RoomPins() = default;
@@ -85,13 +87,24 @@ class RoomPins {
   RoomPins& operator=(RoomPins&& other) noexcept;
   ~RoomPins();
 
+  /// All are there.
+  bool complete() const noexcept { return errors_ == nullptr || errors_->empty(); }
+  /// Why the room could not be loaded; null if it is there.
+  std::exception_ptr error(std::string_view room_id) const;
+
  private:
   friend class Rooms;
   explicit RoomPins(std::weak_ptr<Rooms> rooms) noexcept : rooms_(std::move(rooms)) {}
   void unpin() noexcept;
 
+  struct Pin {
+    CachedRoom* room;
+    std::uint32_t generation;  // of the room, when it was pinned
+  };
+
   std::weak_ptr<Rooms> rooms_;  // they may go first
-  std::vector<CachedRoom*> pinned_;
+  std::vector<Pin> pinned_;
+  std::shared_ptr<std::map<std::string, std::exception_ptr, std::less<>>> errors_;
 };
 
 /// The room of an event is not in memory: need() was not called for it, or it was dropped since by forget() or
@@ -104,7 +117,7 @@ class RoomNotLoaded : public std::runtime_error {
 /// What is known of rooms, as far as it decides which services an event is for. Membership and aliases are learnt from
 /// the events: decide() tells what to store of one together with it, and what was stored is loaded when it is needed.
 ///
-///     auto pins = co_await rooms.need(room_ids);
+///     auto pins = co_await rooms.need(room_ids);  // look at pins.error()
 ///     for (const StoredEvent& event : events) decisions.push_back(rooms.decide(event.facts));
 ///     try { co_await store.commit(…); } catch (…) { rooms.forget(…each room…); throw; }
 ///     // pins go: only now may a room be evicted, and read again from the store
@@ -120,7 +133,9 @@ class Rooms {
   Rooms(const Rooms&) = delete;
   Rooms& operator=(const Rooms&) = delete;
 
-  /// Fulfilled when all of them are in memory. Rejected if one of them cannot be loaded.
+  /// Fulfilled when all of them are in memory or could not be loaded, which RoomPins::error() tells. A room that was
+  /// dropped while others had it pinned is loaded when they have let it go: what they decided may not be stored before.
+  /// So whoever waits for rooms must have let go of those from before.
   Promise<RoomPins> need(std::vector<std::string_view> room_ids);
 
   struct Decision {
@@ -145,7 +160,7 @@ class Rooms {
   friend class RoomPins;
 
   CachedRoom& pinned(std::string_view room_id);
-  void unpin(CachedRoom& room) noexcept;
+  void unpin(const RoomPins::Pin& pin) noexcept;
   void wait_to_load(CachedRoom& room);
   void load_next();
   Task<void> load(CachedRoom& room);

@@ -86,7 +86,12 @@ class RoomsTest : public testing::Test, protected ManualLoop {
     auto needed = std::make_unique<Needed>();
     Needed& target = *needed;
     target.done = all.need({ids.begin(), ids.end()})
-                      .then([&target](RoomPins pins) { target.pins = std::move(pins); })
+                      .then([&target, ids](RoomPins pins) {
+                        for (const std::string& id : ids) {
+                          if (pins.error(id)) target.error = pins.error(id);
+                        }
+                        if (!target.error) target.pins = std::move(pins);
+                      })
                       .otherwise([&target](const std::exception_ptr& error) { target.error = error; });
     turn();
     return needed;
@@ -263,12 +268,60 @@ TEST_F(RoomsTest, ReadsAgainWhatWasForgotten) {
   rooms.forget("!r");
   rooms.forget("!unknown");
   EXPECT_THROW(rooms.decide(message("@b:x")), RoomNotLoaded);
+  pins.reset();
   EXPECT_THAT(decide(message("@b:x")), IsEmpty());
   EXPECT_EQ(source.asked.size(), 2);
-  pins.reset();
   rooms.forget("!r");
   EXPECT_EQ(rooms.size(), 0);
   EXPECT_EQ(rooms.bytes(), 0);
+}
+
+// What the store does not have yet would be missing for as long as the room is in memory.
+TEST_F(RoomsTest, ReadsADroppedRoomWhenAllIsStoredThatWasDecidedBefore) {
+  auto first = need(rooms, {"!r"});
+  const Rooms::Decision joins = rooms.decide(member("@irc_a:x", "join"));
+  auto second = need(rooms, {"!r"});
+  rooms.registrations_changed(interest);
+  const auto third = need(rooms, {"!r", "!s"});
+  EXPECT_FALSE(third->pins);
+  source.apply(*joins.change);
+  first.reset();
+  turn();
+  EXPECT_FALSE(third->pins);
+  EXPECT_THAT(source.asked, ElementsAre("!r", "!s"));
+  second.reset();
+  turn();
+  ASSERT_TRUE(third->pins);
+  EXPECT_THAT(rooms.decide(message("@b:x")).services.list(), ElementsAre(Irc));
+  // Whoever waits for it holds up nobody else.
+  rooms.forget("!r");
+  auto fourth = need(rooms, {"!r"});
+  rooms.registrations_changed(interest);
+  fourth.reset();
+  const auto fifth = need(rooms, {"!r"});
+  third->pins.reset();
+  turn();
+  EXPECT_TRUE(fifth->pins);
+}
+
+TEST_F(RoomsTest, TellsWhichRoomCannotBeLoadedAndGivesTheOthers) {
+  source.held = true;
+  std::optional<RoomPins> pins;
+  const auto done = rooms.need({"!bad", "!good"}).then([&](RoomPins got) { pins = std::move(got); });
+  turn();
+  for (auto& [room_id, resolver] : std::exchange(source.open, {})) {
+    if (room_id == "!bad") {
+      resolver.reject(make_error_code(Errc::LimitReached));
+    } else {
+      resolver.resolve(StoredRoom());
+    }
+  }
+  turn();
+  ASSERT_TRUE(pins);
+  EXPECT_TRUE(pins->error("!bad"));
+  EXPECT_FALSE(pins->error("!good"));
+  EXPECT_NO_THROW(rooms.decide(message("@b:x", "!good")));
+  EXPECT_THROW(rooms.decide(message("@b:x", "!bad")), RoomNotLoaded);
 }
 
 TEST_F(RoomsTest, TellsWhoNeedsARoomThatItCannotBeLoadedAndTriesAgainNextTime) {
@@ -314,6 +367,7 @@ TEST_F(RoomsTest, ReadsAgainWhatIsBeingLoadedWhenTheRegistrationsChange) {
   rooms.registrations_changed(interest_of({{"irc", {"@irc_.*"}}}));
   EXPECT_THROW(rooms.decide(message("@b:x")), RoomNotLoaded);
   source.held = false;
+  needed->pins.reset();
   EXPECT_THAT(decide(message("@b:x")), ElementsAre(0));
 }
 

@@ -34,6 +34,7 @@ class HeldStore final : public Store {
   HeldStore(LoopManager& loop, const std::string& path) : loop_(loop), store_(loop, path, 1'000'000) {}
 
   bool hold = false;
+  bool hold_commits = false;
   int failures = 0;
   int submissions = 0;
   std::vector<std::string> loads;
@@ -49,9 +50,21 @@ class HeldStore final : public Store {
         .detach();
   }
   std::size_t held() const noexcept { return held_.size(); }
+  void commit() {
+    hold_commits = false;
+    for (auto& [submission, resolver] : std::exchange(held_commits_, {})) {
+      store_.accept(std::move(submission))
+          .then([to = std::make_shared<Resolver<Accepted>>(std::move(resolver))](Accepted stored) {
+            to->resolve(std::move(stored));
+          })
+          .detach();
+    }
+  }
+  std::size_t to_commit() const noexcept { return held_commits_.size(); }
 
   Promise<StoredRoom> load_room(const std::string& room_id) override {
     loads.push_back(room_id);
+    if (room_id == "!broken:x") return rejected<StoredRoom>(loop_, make_error_code(Errc::LimitReached));
     if (!hold) return store_.load_room(room_id);
     auto [promise, resolver] = make_promise<StoredRoom>(loop_);
     held_.emplace_back(room_id, std::move(resolver));
@@ -64,7 +77,10 @@ class HeldStore final : public Store {
       return rejected<Accepted>(loop_, std::make_error_code(std::errc::no_space_on_device));
     }
     for (const NewEvent& event : submission.events) accepted.push_back(event.event_id);
-    return store_.accept(std::move(submission));
+    if (!hold_commits) return store_.accept(std::move(submission));
+    auto [promise, resolver] = make_promise<Accepted>(loop_);
+    held_commits_.emplace_back(std::move(submission), std::move(resolver));
+    return std::move(promise);
   }
   Promise<Advanced> advance(Step step) override { return store_.advance(std::move(step)); }
   Promise<void> failed(std::string service, TransactionId transaction, std::uint32_t failed, std::uint32_t refusals,
@@ -87,6 +103,7 @@ class HeldStore final : public Store {
   LoopManager& loop_;
   SqliteStore store_;
   std::deque<std::pair<std::string, Resolver<StoredRoom>>> held_;
+  std::vector<std::pair<Submission, Resolver<Accepted>>> held_commits_;
 };
 
 class IntakeTest : public ::testing::Test {
@@ -186,6 +203,39 @@ TEST_F(IntakeTest, ReadsARoomAgainOfWhichSomethingCouldNotBeStored) {
   EXPECT_THAT(store_.accepted, ElementsAre("$2", "$4"));
 }
 
+TEST_F(IntakeTest, ReadsARoomAgainOnlyWhenItsChangesAreStored) {
+  settle(submit(message("$0")));
+  store_.hold_commits = true;
+  auto joins = submit(member("$1", "@a_1:x", "join"));
+  until([&] { return store_.to_commit() == 1; });
+  rooms_.registrations_changed(std::make_shared<const Interest>(registrations_));
+  auto follows = submit(message("$2"));
+  for (int i = 0; i < 20; ++i) {
+    if (EventRef event = loop_.wait(1ms)) loop_.dispatch(std::move(event));
+  }
+  EXPECT_THAT(store_.loads, ElementsAre("!r:x"));
+  store_.commit();
+  settle(std::move(joins));
+  settle(std::move(follows));
+  EXPECT_THAT(store_.accepted, ElementsAre("$1", "$2"));
+  EXPECT_EQ(backlog(), 2);
+}
+
+TEST_F(IntakeTest, RefusesOnlyWhatIsOfARoomThatCannotBeRead) {
+  auto first = submit(message("$1", "!r:x", "@a_1:x"));
+  auto broken = submit({message("$2", "!r:x", "@a_1:x"), message("$3", "!broken:x", "@a_1:x")});
+  auto third = submit(message("$4", "!other:x", "@a_1:x"));
+  EXPECT_THAT(settle(std::move(first)), ElementsAre("$1"));
+  EXPECT_THAT(settle(std::move(third)), ElementsAre("$4"));
+  try {
+    settle(std::move(broken));
+    FAIL() << "it was taken";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("load the room !broken:x: "));
+  }
+  EXPECT_THAT(store_.accepted, ElementsAre("$1", "$4"));
+}
+
 TEST_F(IntakeTest, ChangesNothingForAnEventThatItKnows) {
   settle(submit(member("$1", "@a_1:x", "join")));
   settle(submit(member("$2", "@a_1:x", "leave")));
@@ -247,6 +297,15 @@ TEST_F(IntakeTest, RefusesAllThatCameTogetherIfItCannotBeStored) {
   settle(submit(message("$2")));
   EXPECT_THAT(store_.accepted, ElementsAre());  // nobody has joined
   EXPECT_EQ(intake_.counters().refused, 2);
+}
+
+TEST_F(IntakeTest, TakesALargeSubmissionIfNothingElseWaits) {
+  Json large = message("$1", "!r:x", "@a_1:x");
+  large["unsigned"] = {{"filled", std::string(60'000, 'x')}};
+  Json many = Json::array();
+  for (int i = 0; i < 20; ++i) many.push_back(message("$" + std::to_string(i)));
+  for (Json& one : many) one["unsigned"] = large["unsigned"];
+  EXPECT_EQ(settle(submit(many)).size(), 20);  // more than 1 MiB
 }
 
 TEST_F(IntakeTest, SaysWhatIsWrongWithASubmissionAndTakesNothingOfIt) {
