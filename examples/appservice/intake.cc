@@ -1,7 +1,9 @@
 #include "appservice/intake.h"
 
+#include <algorithm>
 #include <exception>
 #include <iterator>
+#include <map>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -26,13 +28,15 @@ struct Intake::Batch {
   std::vector<Part> parts;
   std::vector<StoredEvent> events;
   RoomPins pins;
+  std::vector<bool> known;                 // of the events: accepted before, or earlier in this batch
   std::vector<Rooms::Decision> decisions;  // of the events, as far as it has come
   std::vector<NewEvent> new_events;        // those to be stored
   std::vector<std::size_t> places;         // of these, among the events
+  std::vector<std::string> on_its_way;     // see Intake::on_their_way_
 };
 
 Intake::Intake(LoopManager& loop, Scheduler& scheduler, Rooms& rooms, IntakeOptions options)
-    : loop_(loop), scheduler_(scheduler), rooms_(rooms), options_(options), wake_up_(loop) {}
+    : loop_(loop), scheduler_(scheduler), rooms_(rooms), options_(options), wake_up_(loop), something_stored_(loop) {}
 
 void Intake::begin() { task_ = work(); }
 
@@ -120,8 +124,11 @@ Task<> Intake::decide(Batch& batch) {
     batch.pins = {};
     batch.pins = co_await rooms_.need(std::move(rooms));
     refuse_unloaded(batch);
+    co_await find_known(batch);
     try {
-      for (const StoredEvent& event : batch.events) batch.decisions.push_back(rooms_.decide(event.facts));
+      for (std::size_t i = 0; i < batch.events.size(); ++i) {
+        batch.decisions.push_back(batch.known[i] ? Rooms::Decision() : rooms_.decide(batch.events[i].facts));
+      }
       prepare(batch);
       co_return;
     } catch (const RoomNotLoaded&) {
@@ -159,9 +166,41 @@ void Intake::refuse_unloaded(Batch& batch) {
   batch.events = std::move(events);
 }
 
+/// Events that concern their room and have been accepted before: what they say may have been overtaken, and must not
+/// decide whose the events after them are. (The store notices the others, which harm nobody.)
+Task<> Intake::find_known(Batch& batch) {
+  batch.known.assign(batch.events.size(), false);
+  std::vector<std::string> ids;
+  std::map<std::string_view, std::vector<std::size_t>> places;
+  for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    const StoredEvent& event = batch.events[i];
+    if (!concerns_room(event.facts)) continue;
+    std::vector<std::size_t>& same = places[event.event_id];
+    if (same.empty()) {
+      ids.push_back(event.event_id);
+    } else {
+      batch.known[i] = true;
+    }
+    same.push_back(i);
+  }
+  if (ids.empty()) co_return;
+  while (!all_stored(ids)) co_await something_stored_.at(kNever);
+  Promise<std::vector<std::string>> asked = scheduler_.known(std::move(ids));
+  const std::vector<std::string> found = co_await std::move(asked);
+  for (const std::string& id : found) {
+    for (const std::size_t place : places[id]) batch.known[place] = true;
+  }
+}
+
+bool Intake::all_stored(const std::vector<std::string>& event_ids) const {
+  return std::none_of(event_ids.begin(), event_ids.end(),
+                      [this](const std::string& id) { return on_their_way_.contains(id); });
+}
+
 /// Finds what is for anybody, or changes its room: now, while services have the places that were decided on.
 void Intake::prepare(Batch& batch) {
   for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    if (batch.known[i]) continue;
     StoredEvent& event = batch.events[i];
     const Rooms::Decision& decision = batch.decisions[i];
     NewEvent wanted;
@@ -177,6 +216,7 @@ void Intake::prepare(Batch& batch) {
     wanted.body = std::move(event.body);
     wanted.age_ts = event.age_ts;
     wanted.change = decision.change;
+    if (concerns_room(event.facts)) batch.on_its_way.push_back(event.event_id);
     batch.places.push_back(i);
     batch.new_events.push_back(std::move(wanted));
   }
@@ -184,6 +224,7 @@ void Intake::prepare(Batch& batch) {
 
 void Intake::store(const std::shared_ptr<Batch>& batch) {
   if (batch->new_events.empty()) return stored(*batch, {});
+  on_their_way_.insert(batch->on_its_way.begin(), batch->on_its_way.end());
   scheduler_.accept(std::move(batch->new_events))
       .then([this, batch](const std::vector<bool>& known) { stored(*batch, known); })
       .otherwise([this, batch](const std::exception_ptr& error) { not_stored(*batch, error); })
@@ -192,6 +233,7 @@ void Intake::store(const std::shared_ptr<Batch>& batch) {
 
 /// `known` is of those to be stored.
 void Intake::stored(Batch& batch, const std::vector<bool>& known) {
+  counters_.known += static_cast<std::uint64_t>(std::count(batch.known.begin(), batch.known.end(), true));
   for (std::size_t i = 0; i < known.size(); ++i) {
     if (!known[i]) continue;
     ++counters_.known;
@@ -199,7 +241,7 @@ void Intake::stored(Batch& batch, const std::vector<bool>& known) {
     const std::size_t event = batch.places[i];
     if (batch.decisions[event].change) rooms_.forget(batch.events[event].facts.room_id);
   }
-  batch.pins = {};
+  end(batch);
   counters_.events += batch.events.size();
   std::size_t event = 0;
   for (Batch::Part& part : batch.parts) {
@@ -213,12 +255,23 @@ void Intake::stored(Batch& batch, const std::vector<bool>& known) {
 
 void Intake::not_stored(Batch& batch, const std::exception_ptr& error) {
   forget_rooms(batch);
-  batch.pins = {};
+  end(batch);
   for (Batch::Part& part : batch.parts) {
     if (!part.submitted.resolver.wanted()) continue;
     ++counters_.refused;
     part.submitted.resolver.reject(error);
   }
+}
+
+/// Whatever has become of it.
+void Intake::end(Batch& batch) {
+  batch.pins = {};
+  if (batch.on_its_way.empty()) return;
+  for (const std::string& id : batch.on_its_way) {
+    if (const auto found = on_their_way_.find(id); found != on_their_way_.end()) on_their_way_.erase(found);
+  }
+  batch.on_its_way.clear();
+  something_stored_.ring();
 }
 
 void Intake::forget_rooms(const Batch& batch) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,11 +75,14 @@ class Intake {
   Task<> read(Batch& batch, const Submitted& submitted);
   Task<> decide(Batch& batch);
   void refuse_unloaded(Batch& batch);
+  Task<> find_known(Batch& batch);
+  bool all_stored(const std::vector<std::string>& event_ids) const;
   void prepare(Batch& batch);
   void store(const std::shared_ptr<Batch>& batch);
   void stored(Batch& batch, const std::vector<bool>& known);
   void not_stored(Batch& batch, const std::exception_ptr& error);
   void forget_rooms(const Batch& batch);
+  void end(Batch& batch);
 
   LoopManager& loop_;
   Scheduler& scheduler_;
@@ -88,7 +92,9 @@ class Intake {
   std::deque<Submitted> waiting_;
   std::size_t waiting_bytes_ = 0;
   JsonCheck json_check_;
+  std::multiset<std::string> on_their_way_;  // events that concern rooms and are being stored: their ids
   WakeUp wake_up_;
+  WakeUp something_stored_;
   Task<> task_;
 };
 

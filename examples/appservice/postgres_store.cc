@@ -394,6 +394,15 @@ Promise<std::optional<std::size_t>> PostgresStore::requeue(std::string service, 
   });
 }
 
+Promise<std::vector<std::string>> PostgresStore::known(std::vector<std::string> event_ids) {
+  return database_.read("SELECT event_id FROM events WHERE event_id = ANY ($1)", event_ids)
+      .then([](const PostgresResult& rows) {
+        std::vector<std::string> known;
+        for (std::size_t i = 0; i < rows.size(); ++i) known.push_back(rows[i].get<std::string>(0));
+        return known;
+      });
+}
+
 Promise<StoredRoom> PostgresStore::load_room(const std::string& room_id) {
   return database_
       .read(

@@ -92,6 +92,8 @@ std::optional<RoomChange> change_by(const EventFacts& event) {
 
 }  // namespace
 
+bool concerns_room(const EventFacts& event) { return change_by(event).has_value(); }
+
 RoomPins& RoomPins::operator=(RoomPins&& other) noexcept {
   if (this == &other) return *this;
   unpin();

@@ -62,6 +62,9 @@ struct RoomChange {
   RoomAliases aliases;
 };
 
+/// Whether an event may change who is interested in its room.
+bool concerns_room(const EventFacts& event);
+
 struct RoomsOptions {
   std::size_t cache_bytes = 64U << 20;               ///< of rooms that nobody needs at the moment; estimated
   std::size_t concurrent_loads = 8;                  ///< more wait for their turn

@@ -416,6 +416,18 @@ Promise<std::optional<std::size_t>> SqliteStore::requeue(std::string service, Tr
       std::move(service)));
 }
 
+Promise<std::vector<std::string>> SqliteStore::known(std::vector<std::string> event_ids) {
+  return database_.read(
+      [](SqliteSnapshot& s, const std::vector<std::string>& ids) {
+        std::vector<std::string> known;
+        for (const std::string& id : ids) {
+          if (s.one<std::int64_t>("SELECT 1 FROM events WHERE event_id = ?", id)) known.push_back(id);
+        }
+        return known;
+      },
+      std::move(event_ids));
+}
+
 Promise<StoredRoom> SqliteStore::load_room(const std::string& room_id) {
   return database_.read(
       [](SqliteSnapshot& s, const std::string& id) {

@@ -28,6 +28,7 @@ class SqliteStore final : public Store {
   Promise<std::vector<ServiceRecord>> services() override;
   Promise<std::vector<ParkedTransaction>> parked(std::string service, std::size_t most) override;
   Promise<std::optional<std::size_t>> requeue(std::string service, TransactionId transaction) override;
+  Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) override;
   Promise<StoredRoom> load_room(const std::string& room_id) override;
 
   std::string trouble() const override { return trouble_; }

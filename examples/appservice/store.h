@@ -101,6 +101,8 @@ class Store : public RoomSource {
   virtual Promise<std::vector<ServiceRecord>> services() = 0;
   /// The oldest, at most so many.
   virtual Promise<std::vector<ParkedTransaction>> parked(std::string service, std::size_t most) = 0;
+  /// Those of the events that have been accepted.
+  virtual Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) = 0;
   /// Back to the front of the queue, as it was: how many events that are; nothing if no such transaction is parked.
   virtual Promise<std::optional<std::size_t>> requeue(std::string service, TransactionId transaction) = 0;
 

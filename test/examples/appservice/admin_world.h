@@ -53,6 +53,9 @@ class TroubledStore final : public Store {
     return told.empty() ? store_->requeue(std::move(service), transaction)
                         : rejected<std::optional<std::size_t>>(loop_, error());
   }
+  Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) override {
+    return store_->known(std::move(event_ids));
+  }
   Promise<StoredRoom> load_room(const std::string& room_id) override { return store_->load_room(room_id); }
   std::string trouble() const override { return told.empty() ? store_->trouble() : told; }
   std::size_t backlog_bytes() const override { return store_->backlog_bytes(); }

@@ -41,6 +41,9 @@ class FlakyStore final : public Store {
   Promise<std::optional<std::size_t>> requeue(std::string service, TransactionId transaction) override {
     return unreliable<std::optional<std::size_t>>([&] { return store_->requeue(std::move(service), transaction); });
   }
+  Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) override {
+    return store_->known(std::move(event_ids));
+  }
   Promise<StoredRoom> load_room(const std::string& room_id) override { return store_->load_room(room_id); }
   std::string trouble() const override { return store_->trouble(); }
   std::size_t backlog_bytes() const override { return store_->backlog_bytes(); }

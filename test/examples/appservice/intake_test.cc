@@ -92,6 +92,9 @@ class HeldStore final : public Store {
   Promise<std::vector<ParkedTransaction>> parked(std::string service, std::size_t most) override {
     return store_.parked(std::move(service), most);
   }
+  Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) override {
+    return store_.known(std::move(event_ids));
+  }
   Promise<std::optional<std::size_t>> requeue(std::string service, TransactionId transaction) override {
     return store_.requeue(std::move(service), transaction);
   }
@@ -244,6 +247,29 @@ TEST_F(IntakeTest, ChangesNothingForAnEventThatItKnows) {
   settle(submit(message("$3")));
   EXPECT_THAT(store_.accepted, ElementsAre());
   EXPECT_EQ(backlog(), 2);
+}
+
+// Somebody who did not hear of it says again what has been overtaken: whose other events are is not for that to say.
+TEST_F(IntakeTest, DecidesNothingByAnEventThatItKnows) {
+  settle(submit({member("$1", "@a_1:x", "join"), member("$2", "@a_1:x", "leave"), member("$3", "@a_1:x", "join")}));
+  EXPECT_THAT(settle(submit({member("$2", "@a_1:x", "leave"), message("$4")})), ElementsAre("$2", "$4"));
+  EXPECT_EQ(backlog(), 4);
+  EXPECT_EQ(intake_.counters().known, 1);
+  // The same while the first is on its way to the store, and within one submission.
+  store_.hold_commits = true;
+  auto leaves = submit(member("$5", "@a_1:x", "leave"));
+  until([&] { return store_.to_commit() == 1; });
+  auto again = submit({member("$3", "@a_1:x", "join"), member("$6", "@a_1:x", "join"), member("$5", "@a_1:x", "leave"),
+                       message("$7"), member("$6", "@a_1:x", "join")});
+  for (int i = 0; i < 20; ++i) {
+    if (EventRef event = loop_.wait(1ms)) loop_.dispatch(std::move(event));
+  }
+  EXPECT_EQ(store_.to_commit(), 1);
+  store_.commit();
+  settle(std::move(leaves));
+  EXPECT_THAT(settle(std::move(again)), ElementsAre("$3", "$6", "$5", "$7", "$6"));
+  EXPECT_THAT(store_.accepted, ElementsAre("$1", "$2", "$3", "$4", "$5", "$6", "$7"));
+  EXPECT_EQ(intake_.counters().known, 4);
 }
 
 TEST_F(IntakeTest, RefusesWhatIsTooMuchAndGoesOnAfterwards) {

@@ -245,6 +245,12 @@ TEST_P(StoreTest, QueuesAKnownEventForNobody) {
   EXPECT_FALSE(advance().next);
 }
 
+TEST_P(StoreTest, TellsWhichEventsItKnows) {
+  accept({"$1", "$2"});
+  EXPECT_EQ(settle(store->known({"$0", "$2", "$3"})), Events{"$2"});
+  EXPECT_EQ(settle(store->known({})), Events{});
+}
+
 TEST_P(StoreTest, ForgetsTheOldestIdsOfWhatIsDone) {
   reopen(50);
   Events many;
