@@ -37,8 +37,11 @@ void refuse_submission(HttpResponder& responder, const std::exception_ptr& error
   try {
     std::rethrow_exception(error);
   } catch (const ClientEventError& wrong) {
-    answer_error(responder, wrong.status(), wrong.status() == 413 ? "M_TOO_LARGE" : "M_BAD_JSON", wrong.what());
-    return;
+    switch (wrong.kind()) {
+      case ClientEventError::Kind::NotJson: answer_error(responder, 400, "M_NOT_JSON", wrong.what()); return;
+      case ClientEventError::Kind::BadJson: answer_error(responder, 400, "M_BAD_JSON", wrong.what()); return;
+      case ClientEventError::Kind::TooLarge: answer_error(responder, 413, "M_TOO_LARGE", wrong.what()); return;
+    }
   } catch (const std::system_error& failed) {
     if (failed.code() == Errc::LimitReached) {
       answer_error(responder, 429, "M_LIMIT_EXCEEDED", "too much is waiting to be stored", {{"Retry-After", "1"}});

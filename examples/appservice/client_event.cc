@@ -21,8 +21,7 @@ using Member = JsonMember;
 
 constexpr std::size_t kMostIdBytes = 255;                           // Matrix: of ids, types and state keys
 constexpr std::int64_t kMostInteger = (std::int64_t{1} << 53) - 1;  // Matrix: canonical JSON
-constexpr int kBad = 400;
-constexpr int kTooLarge = 413;
+using enum ClientEventError::Kind;
 
 constexpr std::array<std::string_view, 7> kDropped{"auth_events", "prev_events", "hashes",    "signatures",
                                                    "depth",       "origin",      "prev_state"};
@@ -59,7 +58,7 @@ class Shape {
   Shape(const std::vector<Member>& members, const Name& name) : members_(members), name_(name) {}
 
   [[noreturn]] void refuse(std::string_view key, std::string_view what) const {
-    throw ClientEventError(fmt::format("{}.{}: {}", name_(), key, what), kBad);
+    throw ClientEventError(fmt::format("{}.{}: {}", name_(), key, what), BadJson);
   }
   /// As it is spelled; nothing if it is missing.
   std::optional<std::string_view> find(std::string_view key) const {
@@ -147,10 +146,14 @@ void read_content(std::string_view text, EventFacts& facts) {
 ClientEventReader::ClientEventReader(std::string_view submitted, JsonCheck& check, const ClientEventLimits& limits)
     : text_(submitted), limits_(limits), check_(check) {
   if (text_.size() > limits_.submit_bytes) {
-    throw ClientEventError(fmt::format("longer than {} bytes", limits_.submit_bytes), kTooLarge);
+    throw ClientEventError(fmt::format("longer than {} bytes", limits_.submit_bytes), TooLarge);
   }
   skip_space();
-  if (at_ == text_.size() || (text_[at_] != '[' && text_[at_] != '{')) refuse_json("expected a list of events, or one");
+  if (at_ == text_.size()) refuse_json("expected a list of events, or one");
+  if (text_[at_] != '[' && text_[at_] != '{') {
+    const bool text_or_number = std::string_view("\"-0123456789tfn").find(text_[at_]) != std::string_view::npos;
+    refuse_json("expected a list of events, or one", text_or_number ? BadJson : NotJson);
+  }
   list_ = text_[at_] == '[';
   if (list_) ++at_;
 }
@@ -186,7 +189,7 @@ StoredEvent ClientEventReader::take_event(std::int64_t now_ms) {
   // Homeservers add white space and what is dropped; to parse all that it must not be too much either.
   const std::size_t most = 4 * limits_.event_bytes;
   const auto too_large = [&](std::string_view what, std::size_t bytes) {
-    throw ClientEventError(fmt::format("{}{}: longer than {} bytes", name(), what, bytes), kTooLarge);
+    throw ClientEventError(fmt::format("{}{}: longer than {} bytes", name(), what, bytes), TooLarge);
   };
   // Looked through once if all is well; what is not goes the longer way, which says what is wrong.
   std::string_view text = text_.substr(at_, most);
@@ -199,7 +202,7 @@ StoredEvent ClientEventReader::take_event(std::int64_t now_ms) {
   } else {
     text = take_value();
     if (text.size() > most) too_large("", most);
-    if (!text.starts_with('{')) throw ClientEventError(name() + ": expected an object", kBad);
+    if (!text.starts_with('{')) throw ClientEventError(name() + ": expected an object", BadJson);
     check_json(text);
     members = json_members(text);
   }
@@ -248,7 +251,7 @@ void ClientEventReader::check_json(std::string_view text) const {
   try {
     static_cast<void>(parse_json(text, {.max_bytes = text.size(), .max_depth = limits_.depth}));
   } catch (const JsonError& error) {
-    throw ClientEventError(fmt::format("{}: {}", name(), error.what()), kBad);
+    throw ClientEventError(fmt::format("{}: {}", name(), error.what()), NotJson);
   }
 }
 
@@ -264,8 +267,9 @@ void ClientEventReader::skip_space() noexcept {
   while (at_ < text_.size() && is_json_space(text_[at_])) ++at_;
 }
 
-void ClientEventReader::refuse_json(std::string_view why) const {
-  throw ClientEventError(fmt::format("invalid JSON at byte {}: {}", at_ + 1, why), kBad);
+void ClientEventReader::refuse_json(std::string_view why, ClientEventError::Kind kind) const {
+  const std::string_view what = kind == NotJson ? "invalid JSON" : "wrong JSON";
+  throw ClientEventError(fmt::format("{} at byte {}: {}", what, at_ + 1, why), kind);
 }
 
 std::vector<StoredEvent> read_client_events(std::string_view submitted, std::int64_t now_ms,

@@ -39,12 +39,16 @@ struct ClientEventLimits {
 /// What was submitted cannot be taken: `events[3].sender: expected a string`.
 class ClientEventError : public std::runtime_error {
  public:
-  ClientEventError(const std::string& what, int status) : std::runtime_error(what), status_(status) {}
-  /// What HTTP calls it: 400, or 413 if it is too large.
-  int status() const noexcept { return status_; }
+  enum class Kind : std::uint8_t {
+    NotJson,
+    BadJson,  ///< it is JSON, and of another shape
+    TooLarge,
+  };
+  ClientEventError(const std::string& what, Kind kind) : std::runtime_error(what), kind_(kind) {}
+  Kind kind() const noexcept { return kind_; }
 
  private:
-  int status_;
+  Kind kind_;
 };
 
 /// Reads what was submitted: a JSON list of events, or one event. One is read at a time, so whoever reads much can do
@@ -70,7 +74,8 @@ class ClientEventReader {
   void check_json(std::string_view text) const;
   std::string_view take_value();
   void skip_space() noexcept;
-  [[noreturn]] void refuse_json(std::string_view why) const;
+  [[noreturn]] void refuse_json(std::string_view why,
+                                ClientEventError::Kind kind = ClientEventError::Kind::NotJson) const;
 
   std::string_view text_;
   std::size_t at_ = 0;

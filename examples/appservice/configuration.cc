@@ -87,7 +87,7 @@ void read_limits(YamlMapping& yaml, Limits& limits) {
   yaml.optional("first_retry", limits.first_retry, between(1ms, 1h));
   yaml.optional("longest_retry", limits.longest_retry, between(1ms, 24h));
   yaml.optional("max_event_bytes", limits.max_event_bytes, in_bytes(256, 16U << 20));
-  yaml.optional("max_submit_bytes", limits.max_submit_bytes, in_bytes(256, 256U << 20));
+  yaml.optional("max_submit_bytes", limits.max_submit_bytes, in_bytes(256, 32U << 20));
 
   if (limits.longest_retry < limits.first_retry) yaml.refuse("longest_retry", "must not be less than first_retry");
   // With its `unsigned`, and `{"events":[` around it.

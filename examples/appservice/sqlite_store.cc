@@ -20,6 +20,8 @@ namespace snowfox::appservice {
 namespace {
 
 constexpr std::uint32_t kApplicationId = 0x61737276;  // "asrv"
+/// One submission of the largest size that may be configured, of the smallest events, is half of that.
+constexpr std::size_t kMostBytesToWrite = 256U << 20;
 /// So many more may be remembered before the oldest are forgotten.
 constexpr std::int64_t kForgetAtATime = 1000;
 
@@ -76,6 +78,7 @@ SqliteOptions options_for(const std::string& path) {
   SqliteOptions options;
   options.path = path;
   options.application_id = kApplicationId;
+  options.max_bytes = kMostBytesToWrite;
   options.migrations = {{1, kSchema}};
   return options;
 }

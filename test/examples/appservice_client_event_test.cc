@@ -31,7 +31,7 @@ std::string error_of(const std::string& text, int status = 400, const ClientEven
   try {
     read_client_events(text, kNow, limits);
   } catch (const ClientEventError& error) {
-    EXPECT_EQ(error.status(), status) << error.what();
+    EXPECT_EQ(error.kind() == ClientEventError::Kind::TooLarge, status == 413) << error.what();
     return error.what();
   }
   return "none";
@@ -171,6 +171,23 @@ TEST(ClientEventTest, BoundsDepthAndSize) {
   // What is dropped does not count, within reason.
   EXPECT_EQ(error_of(event(R"(,"signatures":{"a":")" + std::string(90'000, 'x') + "\"}")), "none");
   EXPECT_THAT(error_of(filled(1000), 413, {.submit_bytes = 1000}), HasSubstr("longer than 1000 bytes"));
+}
+
+TEST(ClientEventTest, TellsWhatIsNoJsonFromWhatIsNoEvent) {
+  const auto kind_of = [](const std::string& text) {
+    try {
+      read_client_events(text, kNow);
+    } catch (const ClientEventError& error) {
+      return error.kind();
+    }
+    throw std::logic_error("it was taken");
+  };
+  for (const char* text : {"", " ", "{", "[", "]", "[{]", "{\"a\":}", "{\"a\":01}"}) {
+    EXPECT_EQ(kind_of(text), ClientEventError::Kind::NotJson) << text;
+  }
+  for (const char* text : {"7", "-1.5", "\"a\"", "true", "null", "{}", "[7]", "[[]]", "[{},{}]"}) {
+    EXPECT_EQ(kind_of(text), ClientEventError::Kind::BadJson) << text;
+  }
 }
 
 TEST(ClientEventTest, ReadsNoFurtherAfterAnError) {

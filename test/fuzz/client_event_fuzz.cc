@@ -48,7 +48,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     events = read_client_events(text, kNow, limits);
   } catch (const ClientEventError& error) {
-    demand(error.status() == 400 || error.status() == 413, "an error has no status");
     demand(*error.what() != '\0', "an error says nothing");
     return 0;
   }

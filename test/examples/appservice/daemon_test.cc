@@ -85,16 +85,16 @@ TEST_F(DaemonTest, SaysWhatIsWrongWithASubmissionAndWhere) {
   large["content"]["body"] = std::string(20'000, 'x');
   const std::string deep = R"({"event_id":"$4","content":)" + std::string(5000, '[') + std::string(5000, ']') + "}";
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"", "400 M_BAD_JSON"},
-      {"{", "400 M_BAD_JSON"},
+      {"", "400 M_NOT_JSON"},
+      {"{", "400 M_NOT_JSON"},
       {"7", "400 M_BAD_JSON"},
       {"\"text\"", "400 M_BAD_JSON"},
       {"[[]]", "400 M_BAD_JSON"},
-      {"[" + event("$1").dump() + ",]", "400 M_BAD_JSON"},
-      {event("$1").dump() + "x", "400 M_BAD_JSON"},
-      {std::string("{\"event_id\":\"\xff\xfe\"}"), "400 M_BAD_JSON"},
-      {std::string("\0\0\0", 3), "400 M_BAD_JSON"},
-      {deep, "400 M_BAD_JSON"},
+      {"[" + event("$1").dump() + ",]", "400 M_NOT_JSON"},
+      {event("$1").dump() + "x", "400 M_NOT_JSON"},
+      {std::string("{\"event_id\":\"\xff\xfe\"}"), "400 M_NOT_JSON"},
+      {std::string("\0\0\0", 3), "400 M_NOT_JSON"},
+      {deep, "400 M_NOT_JSON"},
       {Json{event("$1"), bad_sender}.dump(), "400 M_BAD_JSON"},
       {large.dump(), "413 M_TOO_LARGE"},
   };
