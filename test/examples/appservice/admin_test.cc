@@ -219,6 +219,9 @@ TEST_F(AdminTest, Pings) {
   reply = ask("POST", kRoot + "/services/a/ping");
   EXPECT_EQ(reply.status, 502);
   EXPECT_EQ(reply.json().at("errcode"), "M_BAD_STATUS");
+  EXPECT_EQ(reply.json().at("status"), 500);
+  EXPECT_EQ(reply.json().at("body"), R"({"error":"…"})");
+  EXPECT_THAT(reply.head, HasSubstr("Cache-Control: no-store\r\n"));
   EXPECT_THAT(reply.body, Not(HasSubstr("secret")));
   world_->behaviours["a"] = {0, "refused"};
   EXPECT_EQ(ask("POST", kRoot + "/services/a/ping").json().at("errcode"), "M_CONNECTION_FAILED");
