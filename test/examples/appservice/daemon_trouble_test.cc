@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "examples/appservice/daemon_world.h"
+#include "load/process_usage.h"
+#include "support/sanitized.h"
 
 #ifdef SNOWFOX_APPSERVICE_POSTGRES
 #include "postgres/cluster.h"
@@ -78,6 +80,54 @@ TEST_F(DaemonTroubleTest, GoesOnWhenThereIsRoomAgainOnAFullDisk) {
   EXPECT_EQ(ask("GET", admin + "/ready").status, 200);
   service.answer = [](HttpEvent& event, const HttpService::Request&) { HttpService::ok(event); };
   expect_all_delivered();
+  EXPECT_EQ(end(), 0);
+}
+
+// Goal: what waits for a service that is down is in the store, not in memory.
+TEST_F(DaemonTroubleTest, HoldsNoMoreInMemoryTheMoreWaitsForAServiceThatIsDown) {
+  if (kSanitized) GTEST_SKIP() << "the sanitizer keeps what was freed";
+  constexpr int kEventBytes = 2000;
+  constexpr int kEventsAtATime = 200;
+  int next = 1;
+  const auto submit_events = [&](int events) {
+    for (const int end = next + events; next < end;) {
+      Json list = Json::array();
+      for (int i = 0; i < kEventsAtATime; ++i, ++next) {
+        list.push_back(event("$" + std::to_string(next)));
+        list.back()["content"]["body"] = std::string(kEventBytes, 'x');
+      }
+      ASSERT_EQ(submit(list).status, 200);
+    }
+  };
+  const auto memory = [&] { return status_bytes(program->process(), "RssAnon"); };
+  service.answer = [](HttpEvent& event, const HttpService::Request&) { event.answer({.status = 500}); };
+  start_with_service("first_retry: 1h, longest_retry: 1h");
+
+  // Caches fill, and buffers get the size that they have from then on.
+  submit_events(4000);
+  const std::size_t before = memory();
+  ASSERT_GT(before, 0);
+  const std::size_t most = before + std::size_t{20'000} * kEventBytes / 8;
+  submit_events(20'000);
+  EXPECT_EQ(metric(R"(snowfox_appservice_backlog_events{service="a"})"), 24'000);
+  EXPECT_LT(memory(), most) << "before: " << before;
+
+  // Nor while all of that is sent.
+  int expected = 1;
+  service.answer = [&](HttpEvent& event, const HttpService::Request& request) {
+    if (request.method == "PUT") {
+      const Json content = Json::parse(request.body);
+      for (const Json& one : content.at("events")) {
+        EXPECT_EQ(one.at("event_id"), "$" + std::to_string(expected));
+        ++expected;
+      }
+    }
+    service.requests.clear();
+    HttpService::ok(event);
+  };
+  ping();
+  until([&] { return expected > 24'000; }, 120s);
+  EXPECT_LT(memory(), most) << "before: " << before;
   EXPECT_EQ(end(), 0);
 }
 
