@@ -26,8 +26,9 @@ TEST_F(DaemonTest, SendsWhatWasSubmittedToWhomItIsFor) {
   EXPECT_EQ(Json::parse(list.body), (Json{{"event_ids", {"$2", "$3", "$4"}}}));
   until([&] { return service.events().size() == 3; });
   EXPECT_THAT(service.events(), ElementsAre("$1", "$2", "$4"));
-  EXPECT_EQ(service.requests[0].target, "/_matrix/app/v1/transactions/1");
+  EXPECT_EQ(service.requests[0].method + " " + service.requests[0].target, "PUT /_matrix/app/v1/transactions/1");
   EXPECT_EQ(service.requests[0].authorization, "Bearer hs-secret-a");
+  EXPECT_THAT(service.requests[0].fields, HasSubstr("Content-Type: application/json\n"));
   const Json sent = Json::parse(service.requests[0].body)["events"][0];
   EXPECT_EQ(sent["content"], (Json{{"body", "hello"}}));
   EXPECT_EQ(end(), 0);
@@ -239,6 +240,36 @@ TEST_F(DaemonTest, TakesAnErrorThatIsCalledASuccessForNo) {
 }
 
 // --- how services are asked ---
+
+// Goal: an answer that has begun is not waited for longer than one that has not.
+TEST_F(DaemonTest, WaitsForNoAnswerThatStandsStill) {
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const auto&) {
+    kept.push_back(event.take_responder());
+    kept.back().begin({.content_type = "application/json", .body = "{"}, 2);
+  };
+  start_with_service("response_timeout: 1h, body_timeout: 100ms, first_retry: 50ms");
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until_said("the body stood still for too long");
+  service.answer = [](HttpEvent& event, const auto&) { HttpService::ok(event); };
+  until([&] { return metric(R"(synapse_appservice_api_sent_events{service="a"})") == 1; });
+}
+
+TEST_F(DaemonTest, WaitsForNoAnswerThatNeverEnds) {
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const auto&) {
+    kept.push_back(event.take_responder());
+    kept.back().begin({.content_type = "application/json", .body = "{"});
+  };
+  start_with_service("connect_timeout: 200ms, response_timeout: 200ms, body_timeout: 200ms, first_retry: 50ms");
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until([&] {
+    for (HttpResponder& one : kept) one.write(" ");
+    return program->errors().find("service is down") != std::string::npos;
+  });
+  service.answer = [](HttpEvent& event, const auto&) { HttpService::ok(event); };
+  until([&] { return metric(R"(synapse_appservice_api_sent_events{service="a"})") == 1; });
+}
 
 TEST_F(DaemonTest, FollowsNoRedirectButThe308) {
   start_with_service("first_retry: 50ms");
