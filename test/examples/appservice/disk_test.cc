@@ -73,8 +73,9 @@ class DiskTest : public testing::TestWithParam<int> {
 
   /// The answer to it, head and body.
   std::string submit(const std::string& event_id) {
-    auto [ours, theirs] = make_socket_pair();
-    serve_http(daemon_->loop, Channel::make(daemon_->loop, std::move(ours)), daemon_->protocol);
+    auto ends = make_socket_pair();
+    const Descriptor& theirs = ends.second;
+    serve_http(daemon_->loop, Channel::make(daemon_->loop, std::move(ends.first)), daemon_->protocol);
     const std::string body = nlohmann::json{{"event_id", event_id},
                                             {"room_id", "!r:x"},
                                             {"sender", "@a_1:x"},
