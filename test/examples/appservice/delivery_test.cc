@@ -483,6 +483,21 @@ TEST_F(DeliveryTest, KeepsWhatIsQueuedForAServiceThatIsGoneAndComesBack) {
   EXPECT_TRUE(scheduler().unregistered().empty());
 }
 
+TEST_F(DeliveryTest, GoesOnWithAServiceThatComesBackWhileTheDaemonRuns) {
+  start({"a", "b"});
+  service("a").usually = [] { return FakeService::status(500); };
+  submit({"$1", "$2"}, {"a"});
+  run_until([&] { return !status("a").up; });
+  scheduler().set_registrations(registrations({"b"}));
+  service("a").usually = [] { return FakeService::ok(); };
+  run_for(10min);
+  const std::size_t before = service("a").received.size();
+  scheduler().set_registrations(registrations({"a", "b"}));
+  drain("a");
+  EXPECT_EQ(service("a").received.size(), before + 1);
+  EXPECT_EQ(service("a").taken(), (Events{"$1", "$2"}));
+}
+
 TEST_F(DeliveryTest, FinishesWhatIsUnderWayAndNoMore) {
   start();
   service().next = {[] { return FakeService::ok(3s); }};
