@@ -279,20 +279,7 @@ void Admin::ping(HttpEvent& event, Delivery& delivery) {
   const auto responder = std::make_shared<HttpResponder>(event.take_responder());
   delivery.ping("")
       .then([responder, begun = loop_.now(), this](const Answer& answer) {
-        const std::string& text = answer.text;
-        switch (answer.kind) {
-          case Answer::Kind::Ok:
-          case Answer::Kind::BadBody: {
-            const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - begun);
-            answer_shown(*responder, 200, {{"duration_ms", took.count()}});
-            return;
-          }
-          case Answer::Kind::Status:
-            answer_error(*responder, 502, "M_BAD_STATUS", "the service has answered " + text);
-            return;
-          case Answer::Kind::NoConnection: answer_error(*responder, 502, "M_CONNECTION_FAILED", text); return;
-          case Answer::Kind::Timeout: answer_error(*responder, 504, "M_CONNECTION_TIMEOUT", text); return;
-        }
+        answer_ping(*responder, answer, loop_.now() - begun, std::span<const HttpField>(kFields));
       })
       .detach();
 }

@@ -19,9 +19,8 @@ namespace {
 
 constexpr std::string_view kComponent = "api";
 constexpr std::string_view kSubmitPath = "/_snowfox/appservice/v1/events";
-/// What a ping may say and be told.
+/// What a ping may say.
 constexpr std::size_t kMostPingBytes = 16U << 10;
-constexpr std::size_t kMostShownBytes = 1000;
 
 /// `Authorization: Bearer …`, else `?access_token=` if that is allowed.
 std::optional<std::string> token_of(const HttpRequest& request, bool in_query) {
@@ -77,6 +76,30 @@ bool is_error(const std::string& body) {
   return json.is_object() && json.contains("errcode");
 }
 
+/// What a ping's body says, empty if nothing. Nothing: it is wrong, and that was answered.
+std::optional<std::string> ping_transaction_id(HttpEvent& event) {
+  const std::string_view text = event.request().body();
+  if (text.empty()) return "";
+  nlohmann::json body;
+  try {
+    body = parse_json(text);
+  } catch (const JsonError& error) {
+    answer_error(event.responder(), 400, "M_NOT_JSON", error.what());
+    return std::nullopt;
+  }
+  if (!body.is_object()) {
+    answer_error(event.responder(), 400, "M_BAD_JSON", "expected an object");
+    return std::nullopt;
+  }
+  const auto given = body.find("transaction_id");
+  if (given == body.end()) return "";
+  if (!given->is_string()) {
+    answer_error(event.responder(), 400, "M_BAD_JSON", "transaction_id: expected a string");
+    return std::nullopt;
+  }
+  return given->get<std::string>();
+}
+
 }  // namespace
 
 HttpErrorBody matrix_error(std::string_view code, std::string_view error) {
@@ -86,6 +109,24 @@ HttpErrorBody matrix_error(std::string_view code, std::string_view error) {
 bool answer_error(HttpResponder& responder, int status, std::string_view code, std::string_view error,
                   HttpFields fields) {
   return answer_json(responder, status, {{"errcode", code}, {"error", error}}, fields);
+}
+
+bool answer_ping(HttpResponder& responder, const Answer& answer, Duration took, HttpFields fields) {
+  switch (answer.kind) {
+    case Answer::Kind::Status:
+      return answer_json(responder, 502,
+                         {{"errcode", "M_BAD_STATUS"},
+                          {"error", "the service has answered " + answer.text},
+                          {"status", answer.status},
+                          {"body", answer.body}},
+                         fields);
+    case Answer::Kind::NoConnection: return answer_error(responder, 502, "M_CONNECTION_FAILED", answer.text, fields);
+    case Answer::Kind::Timeout: return answer_error(responder, 504, "M_CONNECTION_TIMEOUT", answer.text, fields);
+    case Answer::Kind::Ok:
+    case Answer::Kind::BadBody: break;  // it hears us, which is all that was asked
+  }
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(took);
+  return answer_json(responder, 200, {{"duration_ms", milliseconds.count()}}, fields);
 }
 
 HttpErrorBody matrix_error_body(int status, std::string_view reason) {
@@ -156,41 +197,15 @@ void Api::ping(HttpEvent& event) {
   if (delivery.registration().id != *event.request().parameter("id")) {
     return static_cast<void>(answer_error(now, 403, "M_FORBIDDEN", "that is another service's as_token"));
   }
-  std::string transaction_id;
-  if (!event.request().body().empty()) {
-    const auto body = json_body(event);
-    if (!body) return;
-    if (body->is_object() && body->contains("transaction_id")) {
-      const auto& given = (*body)["transaction_id"];
-      if (!given.is_string()) {
-        return static_cast<void>(answer_error(now, 400, "M_BAD_JSON", "transaction_id: expected a string"));
-      }
-      transaction_id = given.get<std::string>();
-    }
-  }
+  const auto transaction_id = ping_transaction_id(event);
+  if (!transaction_id) return;
   if (!delivery.registration().url) {
     return static_cast<void>(answer_error(now, 400, "M_URL_NOT_SET", "the service's registration has no url"));
   }
   const auto responder = std::make_shared<HttpResponder>(event.take_responder());
-  const TimePoint begun = loop_.now();
-  delivery.ping(transaction_id)
-      .then([responder, begun, this](const Answer& answer) {
-        using std::chrono::duration_cast;
-        const auto took = duration_cast<std::chrono::milliseconds>(loop_.now() - begun).count();
-        switch (answer.kind) {
-          case Answer::Kind::Ok:
-          case Answer::Kind::BadBody: return static_cast<void>(answer_json(*responder, 200, {{"duration_ms", took}}));
-          case Answer::Kind::Status:
-            return static_cast<void>(answer_json(*responder, 502,
-                                                 {{"errcode", "M_BAD_STATUS"},
-                                                  {"error", "the service has answered " + answer.text},
-                                                  {"status", answer.status},
-                                                  {"body", answer.body.substr(0, kMostShownBytes)}}));
-          case Answer::Kind::NoConnection:
-            return static_cast<void>(answer_error(*responder, 502, "M_CONNECTION_FAILED", answer.text));
-          case Answer::Kind::Timeout:
-            return static_cast<void>(answer_error(*responder, 504, "M_CONNECTION_TIMEOUT", answer.text));
-        }
+  delivery.ping(*transaction_id)
+      .then([responder, begun = loop_.now(), this](const Answer& answer) {
+        answer_ping(*responder, answer, loop_.now() - begun);
       })
       .detach();
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <snowfox/core/clock.h>
 #include <snowfox/http/http_protocol.h>
 #include <snowfox/promises/promise.h>
 
@@ -25,6 +26,10 @@ bool answer_error(HttpResponder& responder, int status, std::string_view code, s
 HttpErrorBody matrix_error(std::string_view code, std::string_view error);
 /// … and for what the server refuses by itself: see HttpProtocol::error_body.
 HttpErrorBody matrix_error_body(int status, std::string_view reason);
+
+/// What came of a ping, to whoever has asked for it; `took` is how long it took
+/// (https://spec.matrix.org/v1.9/application-service-api/#post_matrixclientv1appserviceappserviceidping).
+bool answer_ping(HttpResponder& responder, const Answer& answer, Duration took, HttpFields fields = {});
 
 /// What homeservers and services ask of us over HTTP:
 ///

@@ -328,7 +328,11 @@ DeliveryStatus Delivery::status() const {
     status.failures = transaction_->failures;
     status.oldest = transaction_->oldest;
   }
-  if (doing_ == Doing::Waiting) status.next_retry = std::max(Duration::zero(), wake_up_.time() - context_.loop.now());
+  if (doing_ == Doing::Waiting) {
+    // It has been woken and comes to it in a moment, or it still waits.
+    const TimePoint time = wake_up_.time();
+    status.next_retry = time == kNever ? Duration::zero() : std::max(Duration::zero(), time - context_.loop.now());
+  }
   status.last_error = last_error_;
   status.down_since = down_since_;
   status.sent_transactions = sent_transactions_;

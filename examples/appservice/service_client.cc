@@ -120,7 +120,11 @@ Promise<Answer> ServiceClient::ping(const Registration& service, std::string_vie
   nlohmann::json body = nlohmann::json::object();
   if (!transaction_id.empty()) body["transaction_id"] = std::string(transaction_id);
   request.body = body.dump();
-  return ask(std::move(request), service);
+  // It is shown to people.
+  return ask(std::move(request), service).then([ours = service.hs_token, theirs = service.as_token](Answer answer) {
+    answer.body = without_secrets(std::move(answer.body), {ours, theirs});
+    return answer;
+  });
 }
 
 Promise<Answer> ServiceClient::ask(HttpClientRequest request, const Registration& service) {

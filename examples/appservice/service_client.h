@@ -66,6 +66,7 @@ class ServiceClient {
   /// 404 is Status. The service must have a URL.
   Promise<Answer> has_user(const Registration& service, std::string_view user_id);
   Promise<Answer> has_room(const Registration& service, std::string_view alias);
+  /// What is in the answer's body is cut short and without the service's tokens, as in its text.
   Promise<Answer> ping(const Registration& service, std::string_view transaction_id);
 
  private:

@@ -232,6 +232,14 @@ TEST(YamlReaderTest, SaysWhereItIsNoYaml) {
       "stand in quotes");
 }
 
+// yaml-cpp reads on where there is nothing more, and counts that.
+TEST(YamlReaderTest, SaysOfNothingThatItIsBeyondTheEndOfTheText) {
+  EXPECT_THAT(error("name: \"a\\"), StartsWith("node.yml:1:10: name: not valid YAML: unknown escape character"));
+  EXPECT_THAT(error("name: \"\xc3\xa4\\"), StartsWith("node.yml:1:10: name: not valid YAML: unknown escape character"));
+  EXPECT_THAT(error("log: c\nname: \"a\\x4"), StartsWith("node.yml:2:12: name: not valid YAML: bad character"));
+  EXPECT_THAT(error("uiltotoeex: \"@i0rxample\\"), StartsWith("node.yml:1:25: uiltotoeex: not valid YAML: "));
+}
+
 TEST(YamlReaderTest, CountsColumnsInCharacters) {
   EXPECT_EQ(error("{\"näme\": 1, name: []}"),
             "node.yml:1:2: näme: unknown key; known here: listen, log, name, services\n"

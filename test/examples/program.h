@@ -67,6 +67,7 @@ class Program {
   /// What it has said on stderr.
   std::string errors() const { return contents(errors_); }
 
+  pid_t process() const noexcept { return process_; }
   void signal(int number) const { ::kill(process_, number); }
   int terminate() {
     signal(SIGTERM);

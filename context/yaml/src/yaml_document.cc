@@ -164,8 +164,13 @@ std::string Builder::path(std::uint32_t line) const {
 YamlMark Builder::mark(const YAML::Mark& at) const {
   if (at.is_null()) return {file_, 0, 0};
   auto column = static_cast<std::uint32_t>(at.column);
-  const auto position = static_cast<std::size_t>(at.pos);
-  if (column < 1000 && column <= position && position <= text_.size()) {
+  auto position = static_cast<std::size_t>(at.pos);
+  // yaml-cpp counts on where the text has ended.
+  if (position > text_.size()) {
+    column -= static_cast<std::uint32_t>(std::min<std::size_t>(column, position - text_.size()));
+    position = text_.size();
+  }
+  if (column < 1000 && column <= position) {
     const std::string_view before = text_.substr(position - column, column);
     column = static_cast<std::uint32_t>(
         std::count_if(before.begin(), before.end(), [](unsigned char c) { return (c & 0xc0) != 0x80; }));

@@ -184,7 +184,9 @@ TEST_F(AdminTest, TriesAgainWhatWaits) {
   world_->submit("a", 1);
   ASSERT_TRUE(until([&] { return status("a").next_retry.has_value(); }));
   world_->behaviours["a"] = {200};
-  EXPECT_EQ(ask("POST", kRoot + "/services/a/retry").status, 200);
+  reply = ask("POST", kRoot + "/services/a/retry");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.json().at("next_retry_ms"), 0);
   EXPECT_TRUE(until([&] { return status("a").up && status("a").sent_events == 1; }));
 }
 
@@ -219,6 +221,9 @@ TEST_F(AdminTest, Pings) {
   reply = ask("POST", kRoot + "/services/a/ping");
   EXPECT_EQ(reply.status, 502);
   EXPECT_EQ(reply.json().at("errcode"), "M_BAD_STATUS");
+  EXPECT_EQ(reply.json().at("status"), 500);
+  EXPECT_EQ(reply.json().at("body"), R"({"error":"…"})");
+  EXPECT_THAT(reply.head, HasSubstr("Cache-Control: no-store\r\n"));
   EXPECT_THAT(reply.body, Not(HasSubstr("secret")));
   world_->behaviours["a"] = {0, "refused"};
   EXPECT_EQ(ask("POST", kRoot + "/services/a/ping").json().at("errcode"), "M_CONNECTION_FAILED");

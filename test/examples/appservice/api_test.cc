@@ -22,6 +22,7 @@ namespace snowfox::appservice {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 /// What takes events in, which are for nobody; it has not begun yet.
 class ApiTest : public testing::Test {
@@ -58,7 +59,7 @@ class ApiTest : public testing::Test {
   ServiceClient client_{loop_, requester_, {}};
   Scheduler scheduler_{loop_, store_, client_, {}};
   Rooms rooms_{loop_, store_, std::make_shared<const Interest>(registrations_)};
-  Intake intake_{loop_, scheduler_, rooms_};
+  Intake intake_{loop_, scheduler_, rooms_, {.events = {}, .most_waiting = 2}};
   HttpProtocol protocol_;
   Api api_{loop_, protocol_, intake_, scheduler_, client_, rooms_};
 };
@@ -72,6 +73,20 @@ TEST_F(ApiTest, KeepsWhatWasSubmittedUntilItsTurn) {
   intake_.begin();
   EXPECT_THAT(answer(first), HasSubstr(R"({"event_ids":["$first"]})"));
   EXPECT_THAT(answer(other), HasSubstr(R"({"event_ids":["$other"]})"));
+}
+
+TEST_F(ApiTest, AsksForPatienceWhenTooMuchWaits) {
+  const Descriptor first = submit("$first");
+  const Descriptor second = submit("$second");
+  ASSERT_TRUE(run_until(loop_, [&] { return intake_.waiting() == 2; }));
+  const std::string refused = answer(submit("$third"));
+  EXPECT_THAT(refused, StartsWith("HTTP/1.1 429 "));
+  EXPECT_THAT(refused, HasSubstr("\r\nRetry-After: 1\r\n"));
+  EXPECT_THAT(refused, HasSubstr("M_LIMIT_EXCEEDED"));
+  intake_.begin();
+  EXPECT_THAT(answer(first), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(answer(second), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(answer(submit("$third")), HasSubstr(R"({"event_ids":["$third"]})"));
 }
 
 }  // namespace

@@ -26,8 +26,9 @@ TEST_F(DaemonTest, SendsWhatWasSubmittedToWhomItIsFor) {
   EXPECT_EQ(Json::parse(list.body), (Json{{"event_ids", {"$2", "$3", "$4"}}}));
   until([&] { return service.events().size() == 3; });
   EXPECT_THAT(service.events(), ElementsAre("$1", "$2", "$4"));
-  EXPECT_EQ(service.requests[0].target, "/_matrix/app/v1/transactions/1");
+  EXPECT_EQ(service.requests[0].method + " " + service.requests[0].target, "PUT /_matrix/app/v1/transactions/1");
   EXPECT_EQ(service.requests[0].authorization, "Bearer hs-secret-a");
+  EXPECT_THAT(service.requests[0].fields, HasSubstr("Content-Type: application/json\n"));
   const Json sent = Json::parse(service.requests[0].body)["events"][0];
   EXPECT_EQ(sent["content"], (Json{{"body", "hello"}}));
   EXPECT_EQ(end(), 0);
@@ -169,7 +170,12 @@ TEST_F(DaemonTest, LetsOnlyTheServiceItselfAskForAPing) {
   EXPECT_EQ(errcode(ask("POST", ping_url("unknown"), "{}", "as-secret-b")), "403 M_FORBIDDEN");
   EXPECT_EQ(errcode(ping("n")), "400 M_URL_NOT_SET");
   EXPECT_EQ(errcode(ping("a", R"({"transaction_id":7})")), "400 M_BAD_JSON");
-  EXPECT_EQ(ping("a", "{").status, 400);
+  for (const char* text : {"{", "transaction_id=t1", "\xff", " "}) {
+    EXPECT_EQ(errcode(ping("a", text)), "400 M_NOT_JSON") << text;
+  }
+  for (const char* text : {"[]", "7", "null", "\"t1\""}) {
+    EXPECT_EQ(errcode(ping("a", text)), "400 M_BAD_JSON") << text;
+  }
   EXPECT_EQ(errcode(ping("a", std::string(20'000, ' '))), "413 M_TOO_LARGE");
   EXPECT_THAT(service.requests, IsEmpty());
 }
@@ -192,6 +198,20 @@ TEST_F(DaemonTest, TellsWhyAPingDidNotArrive) {
   EXPECT_EQ(errcode(ping("a")), "504 M_CONNECTION_TIMEOUT");
   service.answer = [](HttpEvent& event, const auto&) { event.responder().abort(); };
   EXPECT_EQ(errcode(ping("a")), "502 M_CONNECTION_FAILED");
+}
+
+// Goal: it is the connecting that takes too long, for there is no answer that could.
+TEST_F(DaemonTest, TellsThatAPingsConnectionWasNotMadeInTime) {
+  const CrowdedListener crowded;
+  ASSERT_TRUE(crowded.full());
+  write_service("a", crowded.url());
+  write_configuration("a.yaml", "connect_timeout: 100ms, response_timeout: 1h, body_timeout: 1h");
+  start();
+  until([&] { return ask("GET", admin + "/ready").status == 200; });
+  const HttpClientResponse answer = ping();
+  EXPECT_EQ(errcode(answer), "504 M_CONNECTION_TIMEOUT");
+  EXPECT_THAT(Json::parse(answer.body).value("error", ""), HasSubstr("could not connect in time"));
+  EXPECT_EQ(end(), 0);
 }
 
 // --- users and rooms ---
@@ -234,6 +254,36 @@ TEST_F(DaemonTest, TakesAnErrorThatIsCalledASuccessForNo) {
 
 // --- how services are asked ---
 
+// Goal: an answer that has begun is not waited for longer than one that has not.
+TEST_F(DaemonTest, WaitsForNoAnswerThatStandsStill) {
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const auto&) {
+    kept.push_back(event.take_responder());
+    kept.back().begin({.content_type = "application/json", .body = "{"}, 2);
+  };
+  start_with_service("response_timeout: 1h, body_timeout: 100ms, first_retry: 50ms");
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until_said("the body stood still for too long");
+  service.answer = [](HttpEvent& event, const auto&) { HttpService::ok(event); };
+  until([&] { return metric(R"(synapse_appservice_api_sent_events{service="a"})") == 1; });
+}
+
+TEST_F(DaemonTest, WaitsForNoAnswerThatNeverEnds) {
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const auto&) {
+    kept.push_back(event.take_responder());
+    kept.back().begin({.content_type = "application/json", .body = "{"});
+  };
+  start_with_service("connect_timeout: 200ms, response_timeout: 200ms, body_timeout: 200ms, first_retry: 50ms");
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until([&] {
+    for (HttpResponder& one : kept) one.write(" ");
+    return program->errors().find("service is down") != std::string::npos;
+  });
+  service.answer = [](HttpEvent& event, const auto&) { HttpService::ok(event); };
+  until([&] { return metric(R"(synapse_appservice_api_sent_events{service="a"})") == 1; });
+}
+
 TEST_F(DaemonTest, FollowsNoRedirectButThe308) {
   start_with_service("first_retry: 50ms");
   bool moved = false;
@@ -251,6 +301,7 @@ TEST_F(DaemonTest, FollowsNoRedirectButThe308) {
   EXPECT_THAT(program->errors(), HasSubstr("HTTP 302"));
 }
 
+// Goal: where a service's redirect leads, its token does not go along, though the request does.
 TEST_F(DaemonTest, NeverTellsAnotherHostTheToken) {
   HttpService other(loop);
   start_with_service();
@@ -258,9 +309,21 @@ TEST_F(DaemonTest, NeverTellsAnotherHostTheToken) {
     const std::string where = other.url() + request.path;
     event.answer({.status = 308, .fields = {{"Location", where}}});
   };
-  ping();
-  EXPECT_EQ(service.requests.size(), 1U);
-  for (const auto& request : other.requests) EXPECT_EQ(request.authorization, "");
+  EXPECT_EQ(ping("a", R"({"transaction_id":"t1"})").status, 200);
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until([&] { return metric(R"(synapse_appservice_api_sent_events{service="a"})") == 1; });
+
+  ASSERT_EQ(service.requests.size(), 2U);
+  ASSERT_EQ(other.requests.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const HttpService::Request& asked = service.requests[i];
+    const HttpService::Request& moved = other.requests[i];
+    EXPECT_EQ(asked.authorization, "Bearer hs-secret-a");
+    EXPECT_EQ(moved.method + " " + moved.path, asked.method + " " + asked.path);
+    EXPECT_EQ(moved.body, asked.body);
+    EXPECT_EQ(moved.authorization, "");
+    EXPECT_THAT(moved.target + moved.fields + moved.body, Not(HasSubstr("secret")));
+  }
 }
 
 TEST_F(DaemonTest, SaysTheTokenInTheQueryIfToldTo) {

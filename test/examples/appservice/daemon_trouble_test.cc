@@ -4,13 +4,17 @@
 #include <unistd.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "examples/appservice/daemon_world.h"
+#include "load/process_usage.h"
+#include "support/sanitized.h"
 
 #ifdef SNOWFOX_APPSERVICE_POSTGRES
 #include "postgres/cluster.h"
@@ -78,6 +82,73 @@ TEST_F(DaemonTroubleTest, GoesOnWhenThereIsRoomAgainOnAFullDisk) {
   EXPECT_EQ(ask("GET", admin + "/ready").status, 200);
   service.answer = [](HttpEvent& event, const HttpService::Request&) { HttpService::ok(event); };
   expect_all_delivered();
+  EXPECT_EQ(end(), 0);
+}
+
+// Goal: an acknowledgement is not before its commit, which another process holds up here, and the daemon is killed.
+TEST_F(DaemonTroubleTest, AcknowledgesNothingThatItWouldLoseIfItWereKilled) {
+  start_with_service();
+  ASSERT_TRUE(submit_next());
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((directory / "store.db").c_str(), &other), SQLITE_OK);
+  sqlite3_busy_timeout(other, 10'000);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  Promise<HttpClientResponse> answer = send("POST", api + std::string(kSubmit), event("$lost").dump(), kSubmitToken);
+  until([&] { return metric("snowfox_appservice_store_backlog_bytes") > 0; });
+  EXPECT_EQ(end(SIGKILL), 128 + SIGKILL);
+  sqlite3_close(other);
+  until([&] { return answer.settled(); });
+  EXPECT_TRUE(answer.state()->rejected() || answer.state()->value().status != 200);
+  start();
+  ASSERT_TRUE(submit_next());
+  expect_all_delivered();
+}
+
+// Goal: what waits for a service that is down is in the store, not in memory.
+TEST_F(DaemonTroubleTest, HoldsNoMoreInMemoryTheMoreWaitsForAServiceThatIsDown) {
+  if (kSanitized) GTEST_SKIP() << "the sanitizer keeps what was freed";
+  constexpr int kEventBytes = 2000;
+  constexpr int kEventsAtATime = 200;
+  int next = 1;
+  const auto submit_events = [&](int events) {
+    for (const int end = next + events; next < end;) {
+      Json list = Json::array();
+      for (int i = 0; i < kEventsAtATime; ++i, ++next) {
+        list.push_back(event("$" + std::to_string(next)));
+        list.back()["content"]["body"] = std::string(kEventBytes, 'x');
+      }
+      ASSERT_EQ(submit(list).status, 200);
+    }
+  };
+  const auto memory = [&] { return status_bytes(program->process(), "RssAnon"); };
+  service.answer = [](HttpEvent& event, const HttpService::Request&) { event.answer({.status = 500}); };
+  start_with_service("first_retry: 1h, longest_retry: 1h");
+
+  // Caches fill, and buffers get the size that they have from then on.
+  submit_events(4000);
+  const std::size_t before = memory();
+  ASSERT_GT(before, 0);
+  const std::size_t most = before + std::size_t{20'000} * kEventBytes / 8;
+  submit_events(20'000);
+  EXPECT_EQ(metric(R"(snowfox_appservice_backlog_events{service="a"})"), 24'000);
+  EXPECT_LT(memory(), most) << "before: " << before;
+
+  // Nor while all of that is sent.
+  int expected = 1;
+  service.answer = [&](HttpEvent& event, const HttpService::Request& request) {
+    if (request.method == "PUT") {
+      const Json content = Json::parse(request.body);
+      for (const Json& one : content.at("events")) {
+        EXPECT_EQ(one.at("event_id"), "$" + std::to_string(expected));
+        ++expected;
+      }
+    }
+    service.requests.clear();
+    HttpService::ok(event);
+  };
+  ping();
+  until([&] { return expected > 24'000; }, 120s);
+  EXPECT_LT(memory(), most) << "before: " << before;
   EXPECT_EQ(end(), 0);
 }
 

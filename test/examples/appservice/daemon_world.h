@@ -1,9 +1,13 @@
 #pragma once
 
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <exception>
@@ -14,12 +18,14 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include <snowfox/core/address.h>
+#include <snowfox/core/io.h>
 #include <snowfox/core/loop_manager.h>
 #include <snowfox/http/http_event.h>
 #include <snowfox/http/http_protocol.h>
@@ -44,6 +50,7 @@ class HttpService {
     std::string target;
     std::string path;
     std::string authorization;
+    std::string fields;  ///< all of the header, a line each
     std::string body;
   };
 
@@ -77,13 +84,52 @@ class HttpService {
  private:
   void take(HttpEvent& event) {
     const HttpRequest& request = event.request();
+    std::string fields;
+    for (std::size_t i = 0; i < request.field_count(); ++i) {
+      const HttpField field = request.field(i);
+      fields += std::string(field.name) + ": " + std::string(field.value) + "\n";
+    }
     requests.push_back({std::string(request.method()), std::string(request.target()), std::string(request.path()),
-                        std::string(request.field("Authorization").value_or("")), std::string(request.body())});
+                        std::string(request.field("Authorization").value_or("")), std::move(fields),
+                        std::string(request.body())});
     answer(event, Request(requests.back()));
   }
 
   HttpProtocol protocol_;
   ListenerSource listener_;
+};
+
+/// A service that is too busy to take another connection: as many wait as it lets wait, and whoever comes then hears
+/// nothing.
+class CrowdedListener {
+ public:
+  CrowdedListener() {
+    auto* const name = static_cast<sockaddr*>(static_cast<void*>(&address_));
+    socklen_t size = sizeof address_;
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener_ = Descriptor(Io::system(), ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::bind(listener_.get(), name, size) != 0 || ::listen(listener_.get(), 0) != 0 ||
+        ::getsockname(listener_.get(), name, &size) != 0) {
+      throw std::system_error(errno, std::system_category(), "listen");
+    }
+    // On the loopback a connection is there when connect() returns, or not at all.
+    constexpr int kMost = 64;
+    for (int i = 0; i < kMost && !full_; ++i) {
+      waiting_.emplace_back(Io::system(), ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      const bool begun = ::connect(waiting_.back().get(), name, size) == 0 || errno == EINPROGRESS;
+      pollfd made{.fd = waiting_.back().get(), .events = POLLOUT, .revents = 0};
+      full_ = begun && ::poll(&made, 1, 0) == 0;
+    }
+  }
+  bool full() const noexcept { return full_; }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(ntohs(address_.sin_port)); }
+
+ private:
+  sockaddr_in address_{};
+  Descriptor listener_;
+  std::vector<Descriptor> waiting_;
+  bool full_ = false;
 };
 
 /// The real daemon, with service `a` and whatever else a test writes, and somebody who talks to it.
