@@ -110,6 +110,16 @@ bool HttpDrain::delivered() const noexcept {
   return pending_bytes() != 0 && pending_bytes() == held_bytes_ ? true : StreamDrain::delivered();
 }
 
+// What nobody will get is told as dropped when all else has left: the books know only of all that waits.
+bool HttpDrain::flush() {
+  if (!StreamDrain::flush()) return false;
+  if (held_bytes_ != 0 && early_.empty() && pending_bytes() == held_bytes_) {
+    held_bytes_ = 0;
+    dropped();
+  }
+  return true;
+}
+
 HttpSource* HttpDrain::source() const noexcept { return static_cast<HttpSource*>(loop().source(source_)); }
 
 HttpDrain::Early* HttpDrain::find(std::uint32_t number) noexcept {
@@ -239,6 +249,7 @@ bool HttpDrain::put(std::uint32_t number, std::size_t bytes, const Write& write)
 
 bool HttpDrain::send_head(HttpResponder& exchange, const HttpReply& reply, std::uint64_t length) {
   const Layout layout = lay_out(exchange, reply, length);
+  if (layout.closes) end_after(exchange.number_);
   ++protocol_.counters_.answers_by_class[static_cast<std::size_t>(reply.status / 100)];
   // A chunk of the first piece would have to be laid out, too: it goes by itself.
   const std::string_view body = layout.chunked ? std::string_view() : layout.body;
@@ -276,6 +287,7 @@ void HttpDrain::complete(HttpResponder& exchange) noexcept {
     const bool closes_now = exchange.close_ || (!early_.empty() && release());
     HttpSource* const reader = source();
     if (closes_now) {
+      end_after(front_ - 1);
       closed_ = true;
       if (reader != nullptr) reader->close(Errc::EndOfStream);
     } else if (reader != nullptr) {
@@ -302,6 +314,18 @@ bool HttpDrain::release() {
     if (closes) return true;
   }
   return false;
+}
+
+// Nothing goes out behind this answer, so nothing more is read (RFC 9112, 9.6), and what was read and answered before
+// that was known is forgotten.
+void HttpDrain::end_after(std::uint32_t number) noexcept {
+  if (HttpSource* const reader = source()) reader->last_ = true;
+  next_ = number + 1;
+  for (Early* one = early_.empty() ? nullptr : &early_.front(); one != nullptr;) {
+    Early* const next = early_.after(*one);
+    if (one->number - front_ >= next_ - front_) delete one;
+    one = next;
+  }
 }
 
 void HttpDrain::close_connection(std::error_code reason) noexcept {
