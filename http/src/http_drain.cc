@@ -237,7 +237,12 @@ bool HttpDrain::put(std::uint32_t number, std::size_t bytes, const Write& write)
     commit(bytes);
     return true;
   }
-  if (refuses(bytes)) return false;
+  if (answered(number, false) || refuses(bytes)) return false;
+  if (front_begun_ && blocks(bytes)) {
+    end_after(front_);
+    front_is_last_ = true;
+    return false;
+  }
   std::string& held = early(number).bytes;
   const std::size_t before = held.size();
   held.resize(before + bytes);
@@ -276,6 +281,7 @@ void HttpDrain::complete(HttpResponder& exchange) noexcept {
       constexpr std::string_view kLastChunk = "0\r\n\r\n";
       put(exchange.number_, kLastChunk.size(), [&](char* to) { put_text(to, kLastChunk); });
     }
+    if (answered(exchange.number_, false)) return;
     if (exchange.number_ != front_) {
       Early& waiting = early(exchange.number_);
       waiting.complete = true;
@@ -284,7 +290,7 @@ void HttpDrain::complete(HttpResponder& exchange) noexcept {
     }
     ++front_;
     front_begun_ = false;
-    const bool closes_now = exchange.close_ || (!early_.empty() && release());
+    const bool closes_now = exchange.close_ || front_is_last_ || (!early_.empty() && release());
     HttpSource* const reader = source();
     if (closes_now) {
       end_after(front_ - 1);
@@ -309,7 +315,13 @@ bool HttpDrain::release() {
     front_begun_ = !complete && !due.bytes.empty();
     delete &early_.pop_front();
     added(0);
-    if (!complete) return false;
+    if (!complete) {
+      if (front_begun_ && blocks(0)) {
+        end_after(front_);
+        front_is_last_ = true;
+      }
+      return false;
+    }
     ++front_;
     if (closes) return true;
   }
@@ -326,6 +338,14 @@ void HttpDrain::end_after(std::uint32_t number) noexcept {
     if (one->number - front_ >= next_ - front_) delete one;
     one = next;
   }
+}
+
+// What is held back behind an answer that comes in pieces, and so much more, would keep the drain congested until that
+// answer is complete, and whoever gives the pieces from completing it.
+bool HttpDrain::blocks(std::size_t more_bytes) const noexcept { return held_bytes_ + more_bytes > watermarks().low; }
+
+void HttpDrain::begins_in_pieces(std::uint32_t number) noexcept {
+  if (number == front_ && blocks(0)) end_after(number);
 }
 
 void HttpDrain::close_connection(std::error_code reason) noexcept {

@@ -279,5 +279,67 @@ TEST_F(HttpPipelineTest, AwaitsNothingAfterABodyThatIsNotWanted) {
   EXPECT_TRUE(gone());
 }
 
+// --- an answer in pieces, and many behind it ---
+
+// Goal: who asks for much behind an answer that comes in pieces does not keep those from coming, and so the connection
+// for ever.
+TEST_F(HttpPipelineTest, LetsPiecesPassMuchThatIsAnsweredEarly) {
+  const std::string large(200'000, 'l');
+  protocol_.router.add("GET", "/large", [&](HttpEvent& event) { event.answer({.body = large}); });
+  std::string requests = get("/later");
+  for (int i = 0; i < 12; ++i) requests += get("/large");
+  send(requests);
+  ASSERT_TRUE(later_.at(0).congested());
+  ASSERT_TRUE(later_[0].begin({.body = "one "}));
+  EXPECT_THAT(received(), HasSubstr(kClose));
+  EXPECT_FALSE(later_[0].congested());
+  EXPECT_TRUE(later_[0].finish());
+  EXPECT_EQ(received(), "0\r\n\r\n");
+  EXPECT_TRUE(ended());
+  client_ = {};
+  loop_.turn();
+  EXPECT_TRUE(gone());
+  EXPECT_EQ(loop_->audit().findings(), std::vector<std::string>{});
+}
+
+TEST_F(HttpPipelineTest, LetsPiecesPassMuchThatIsAnsweredLater) {
+  const std::string large(200'000, 'l');
+  send(get("/later") + get("/later") + get("/later") + get("/later"));
+  ASSERT_EQ(later_.size(), 4U);
+  ASSERT_TRUE(later_[0].begin({.body = "one"}));
+  ASSERT_TRUE(later_[1].begin({.body = "two"}));
+  EXPECT_TRUE(later_[2].answer({.body = large}));
+  EXPECT_FALSE(later_[3].answer({.body = large}));
+  EXPECT_FALSE(later_[1].write("more"));
+  EXPECT_THAT(received(), HasSubstr("\r\none\r\n"));
+  EXPECT_FALSE(later_[0].congested());
+  EXPECT_TRUE(later_[0].finish());
+  EXPECT_EQ(received(), "0\r\n\r\n");
+  EXPECT_TRUE(ended());
+  client_ = {};
+  loop_.turn();
+  EXPECT_TRUE(gone());
+  EXPECT_EQ(loop_->audit().findings(), std::vector<std::string>{});
+}
+
+TEST_F(HttpPipelineTest, LetsPiecesPassThatWereEarlyThemselves) {
+  const std::string large(600'000, 'l');
+  send(get("/later") + get("/later") + get("/later"));
+  ASSERT_EQ(later_.size(), 3U);
+  ASSERT_TRUE(later_[1].begin({.body = "two"}));
+  EXPECT_TRUE(later_[2].answer({.body = large}));
+  EXPECT_TRUE(later_[0].answer({.body = "one"}));
+  EXPECT_THAT(received(), testing::StartsWith(ok("one")));
+  EXPECT_FALSE(later_[1].congested());
+  EXPECT_EQ(loop_->drain(connection_.drain)->pending_bytes(), 0U);
+  EXPECT_TRUE(later_[1].finish());
+  EXPECT_EQ(received(), "0\r\n\r\n");
+  EXPECT_TRUE(ended());
+  client_ = {};
+  loop_.turn();
+  EXPECT_TRUE(gone());
+  EXPECT_EQ(loop_->audit().findings(), std::vector<std::string>{});
+}
+
 }  // namespace
 }  // namespace snowfox

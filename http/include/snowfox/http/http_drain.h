@@ -45,6 +45,8 @@ class HttpDrain final : public StreamDrain {
   bool send_piece(HttpResponder& exchange, std::string_view piece);
   void complete(HttpResponder& exchange) noexcept;
   void end_after(std::uint32_t number) noexcept;
+  bool blocks(std::size_t more_bytes) const noexcept;
+  void begins_in_pieces(std::uint32_t number) noexcept;
   void close_connection(std::error_code reason) noexcept;
 
   Layout lay_out(HttpResponder& exchange, const HttpReply& reply, std::uint64_t length);
@@ -66,6 +68,7 @@ class HttpDrain final : public StreamDrain {
   std::uint32_t front_ = 0;            // whose answer is due
   std::uint32_t next_ = 0;
   bool front_begun_ = false;
+  bool front_is_last_ = false;
   bool closed_ = false;  // the last answer was given
 };
 
