@@ -110,6 +110,16 @@ bool HttpDrain::delivered() const noexcept {
   return pending_bytes() != 0 && pending_bytes() == held_bytes_ ? true : StreamDrain::delivered();
 }
 
+// What nobody will get is told as dropped when all else has left: the books know only of all that waits.
+bool HttpDrain::flush() {
+  if (!StreamDrain::flush()) return false;
+  if (held_bytes_ != 0 && early_.empty() && pending_bytes() == held_bytes_) {
+    held_bytes_ = 0;
+    dropped();
+  }
+  return true;
+}
+
 HttpSource* HttpDrain::source() const noexcept { return static_cast<HttpSource*>(loop().source(source_)); }
 
 HttpDrain::Early* HttpDrain::find(std::uint32_t number) noexcept {
@@ -227,7 +237,12 @@ bool HttpDrain::put(std::uint32_t number, std::size_t bytes, const Write& write)
     commit(bytes);
     return true;
   }
-  if (refuses(bytes)) return false;
+  if (answered(number, false) || refuses(bytes)) return false;
+  if (front_begun_ && blocks(bytes)) {
+    end_after(front_);
+    front_is_last_ = true;
+    return false;
+  }
   std::string& held = early(number).bytes;
   const std::size_t before = held.size();
   held.resize(before + bytes);
@@ -239,6 +254,7 @@ bool HttpDrain::put(std::uint32_t number, std::size_t bytes, const Write& write)
 
 bool HttpDrain::send_head(HttpResponder& exchange, const HttpReply& reply, std::uint64_t length) {
   const Layout layout = lay_out(exchange, reply, length);
+  if (layout.closes) end_after(exchange.number_);
   ++protocol_.counters_.answers_by_class[static_cast<std::size_t>(reply.status / 100)];
   // A chunk of the first piece would have to be laid out, too: it goes by itself.
   const std::string_view body = layout.chunked ? std::string_view() : layout.body;
@@ -265,6 +281,7 @@ void HttpDrain::complete(HttpResponder& exchange) noexcept {
       constexpr std::string_view kLastChunk = "0\r\n\r\n";
       put(exchange.number_, kLastChunk.size(), [&](char* to) { put_text(to, kLastChunk); });
     }
+    if (answered(exchange.number_, false)) return;
     if (exchange.number_ != front_) {
       Early& waiting = early(exchange.number_);
       waiting.complete = true;
@@ -273,9 +290,10 @@ void HttpDrain::complete(HttpResponder& exchange) noexcept {
     }
     ++front_;
     front_begun_ = false;
-    const bool closes_now = exchange.close_ || (!early_.empty() && release());
+    const bool closes_now = exchange.close_ || front_is_last_ || (!early_.empty() && release());
     HttpSource* const reader = source();
     if (closes_now) {
+      end_after(front_ - 1);
       closed_ = true;
       if (reader != nullptr) reader->close(Errc::EndOfStream);
     } else if (reader != nullptr) {
@@ -297,11 +315,37 @@ bool HttpDrain::release() {
     front_begun_ = !complete && !due.bytes.empty();
     delete &early_.pop_front();
     added(0);
-    if (!complete) return false;
+    if (!complete) {
+      if (front_begun_ && blocks(0)) {
+        end_after(front_);
+        front_is_last_ = true;
+      }
+      return false;
+    }
     ++front_;
     if (closes) return true;
   }
   return false;
+}
+
+// Nothing goes out behind this answer, so nothing more is read (RFC 9112, 9.6), and what was read and answered before
+// that was known is forgotten.
+void HttpDrain::end_after(std::uint32_t number) noexcept {
+  if (HttpSource* const reader = source()) reader->last_ = true;
+  next_ = number + 1;
+  for (Early* one = early_.empty() ? nullptr : &early_.front(); one != nullptr;) {
+    Early* const next = early_.after(*one);
+    if (one->number - front_ >= next_ - front_) delete one;
+    one = next;
+  }
+}
+
+// What is held back behind an answer that comes in pieces, and so much more, would keep the drain congested until that
+// answer is complete, and whoever gives the pieces from completing it.
+bool HttpDrain::blocks(std::size_t more_bytes) const noexcept { return held_bytes_ + more_bytes > watermarks().low; }
+
+void HttpDrain::begins_in_pieces(std::uint32_t number) noexcept {
+  if (number == front_ && blocks(0)) end_after(number);
 }
 
 void HttpDrain::close_connection(std::error_code reason) noexcept {

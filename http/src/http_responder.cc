@@ -81,6 +81,7 @@ bool HttpResponder::begin(const HttpReply& reply, std::optional<std::uint64_t> l
     done();
     return false;
   }
+  where->begins_in_pieces(number_);
   const bool sent = where->send_head(*this, reply, length.value_or(HttpDrain::kUnknownLength));
   left_ = length ? *length - reply.body.size() : HttpDrain::kUnknownLength;
   state_ = State::Begun;

@@ -81,8 +81,13 @@ void HttpRouter::add(std::string_view method, std::string_view pattern, Handler 
   if (same != paths_.end()) return;
   const bool text = std::all_of(place.segments.begin(), place.segments.end(),
                                 [](const Segment& segment) { return segment.kind == Segment::Kind::Text; });
-  paths_.push_back(std::move(path));
-  if (text) texts_.emplace(std::string(pattern), &place);
+  if (!text) {
+    paths_.push_back(std::move(path));
+    return;
+  }
+  paths_.insert(paths_.begin() + static_cast<std::ptrdiff_t>(text_paths_), std::move(path));
+  ++text_paths_;
+  texts_.emplace(std::string(pattern), &place);
 }
 
 void HttpRouter::otherwise(Handler handler, const HttpRouteOptions& options) {

@@ -66,10 +66,12 @@ Event* HttpSource::next(ReceiveBuffer& received, HttpEvent& request, BodyEvent& 
     if (streams()) {
       step = next_piece(received, body);
       if (step == Step::Event) return &body;
+    } else if (last_) {
+      received.need(0);
+      received.consume(received.data().size());
+      forget_rest();
     } else if (incoming_) {
       step = next_chunks(received, request);
-    } else if (last_) {
-      received.consume(received.data().size());
     } else {
       step = next_request(received, request);
     }
@@ -222,7 +224,9 @@ bool HttpSource::forget_body(ReceiveBuffer& received, const Head& head, bool clo
   if (close_after || head.facts.chunked || body_bytes > kForgottenBytes ||
       (body_bytes != 0 && head.facts.expects_continue)) {
     last_ = true;
+    received.need(0);
     received.consume(here);
+    forget_rest();
     return true;
   }
   const std::size_t bytes = head.bytes + static_cast<std::size_t>(body_bytes);
@@ -263,6 +267,14 @@ void HttpSource::stop_awaiting(ReceiveBuffer& received) noexcept {
     awaited_bytes_ = 0;
     received.need(0);
   }
+  hold(0);
+  enter(Phase::Idle);
+}
+
+// What was begun of a request that will not be served.
+void HttpSource::forget_rest() noexcept {
+  incoming_.reset();
+  awaited_bytes_ = scanned_bytes_ = scanned_lines_ = 0;
   hold(0);
   enter(Phase::Idle);
 }
@@ -346,6 +358,7 @@ void HttpSource::enter(Phase phase) noexcept {
 void HttpSource::look_at_time() noexcept try {
   const HttpDrain* const answers = drain();
   if (!open() || answers == nullptr) return;
+  if (last_ && !streams()) forget_rest();
   const HttpOptions& options = protocol_.options;
   const TimePoint now = loop().now();
   const Duration limit = phase_ == Phase::Body                     ? options.body_timeout

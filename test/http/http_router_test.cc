@@ -60,6 +60,28 @@ TEST_F(HttpRouterTest, DecodesEachSegmentByItself) {
   EXPECT_EQ(asked("/api/%zz"), "400");
 }
 
+// Goal: whoever guards a path guards it however it is spelt, and whichever route was added first.
+TEST_F(HttpRouterTest, PrefersAPathWithoutParametersHoweverItIsSpelt) {
+  add("GET", "/{a}");
+  add("GET", "/admin");
+  add("GET", "/{a}/{b}");
+  add("GET", "/admin/users", {.any_trailing_slashes = true});
+  add("GET", "/files/{b*}");
+  add("GET", "/files/secret/", {.any_trailing_slashes = true});
+  EXPECT_EQ(asked("/admin"), "/admin");
+  EXPECT_EQ(asked("/%61dmin"), "/admin");
+  EXPECT_EQ(asked("/%61%64%6D%69%6e"), "/admin");
+  EXPECT_EQ(asked("/admin/users"), "/admin/users");
+  EXPECT_EQ(asked("/admin/%75sers"), "/admin/users");
+  EXPECT_EQ(asked("/admin/users//"), "/admin/users");
+  EXPECT_EQ(asked("/files/secret"), "/files/secret/");
+  EXPECT_EQ(asked("/files/secret//"), "/files/secret/");
+  EXPECT_EQ(asked("/files/%73ecret/"), "/files/secret/");
+  EXPECT_EQ(asked("/%61dmins"), "/{a} a=admins");
+  EXPECT_EQ(asked("/admin/user"), "/{a}/{b} a=admin b=user");
+  EXPECT_EQ(asked("/files/secret/more"), "/files/{b*} b=secret/more");
+}
+
 TEST_F(HttpRouterTest, IgnoresTrailingSlashesWhereToldTo) {
   add("GET", "/api/{a}/store", {.any_trailing_slashes = true});
   EXPECT_EQ(asked("/api/1/store"), "/api/{a}/store a=1");

@@ -212,6 +212,41 @@ TEST_F(HttpStreamTest, ClosesAfterAnAnswerThatComesBeforeTheBodyHas) {
   EXPECT_TRUE(ended());
 }
 
+// Goal: what a receiver has to undo is undone, though nobody may be told any more.
+TEST_F(HttpStreamTest, DestroysTheReceiverWithItsProtocolAndWithItsSource) {
+  struct Undone final : HttpBodyReceiver {
+    explicit Undone(int& count, int& told) : undone(count), calls(told) {}
+    ~Undone() override { ++undone; }
+    void on_piece(std::string_view) override { ++calls; }
+    void on_end() override { ++calls; }
+    void on_failed(std::error_code) override { ++calls; }
+    int& undone;
+    int& calls;
+  };
+  int undone = 0;
+  int calls = 0;
+  const auto take = [&](HttpEvent& event) {
+    later_.push_back(event.take_responder());
+    event.receive_body(std::make_unique<Undone>(undone, calls));
+  };
+  protocol_.router.add("PUT", "/undone", take, {.stream = true});
+  send(put("/undone", "Content-Length: 10\r\n"));
+  loop_->remove(connection_.source);
+  loop_.turn();
+  EXPECT_EQ(undone, 1);
+  later_.clear();
+
+  auto protocol = std::make_unique<HttpProtocol>();
+  protocol->router.add("PUT", "/undone", take, {.stream = true});
+  auto [ours, theirs] = make_socket_pair();
+  serve_http(*loop_, Channel::make(*loop_, std::move(ours)), *protocol);
+  send_some(theirs.get(), put("/undone", "Content-Length: 10\r\n"));
+  loop_.turn();
+  protocol.reset();
+  EXPECT_EQ(undone, 2);
+  EXPECT_EQ(calls, 0);
+}
+
 // --- answers ---
 
 TEST_F(HttpStreamTest, SendsAnAnswerOfKnownLengthInPieces) {

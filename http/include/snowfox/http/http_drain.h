@@ -22,6 +22,7 @@ class HttpDrain final : public StreamDrain {
   HttpDrain(LoopManager& loop, ChannelRef channel, HttpProtocol& protocol, const Watermarks* watermarks = nullptr);
   ~HttpDrain() override;
 
+  bool flush() override;
   bool delivered() const noexcept override;
 
   /// Requests that were taken and whose answers are not complete.
@@ -43,6 +44,9 @@ class HttpDrain final : public StreamDrain {
   bool send_head(HttpResponder& exchange, const HttpReply& reply, std::uint64_t length);
   bool send_piece(HttpResponder& exchange, std::string_view piece);
   void complete(HttpResponder& exchange) noexcept;
+  void end_after(std::uint32_t number) noexcept;
+  bool blocks(std::size_t more_bytes) const noexcept;
+  void begins_in_pieces(std::uint32_t number) noexcept;
   void close_connection(std::error_code reason) noexcept;
 
   Layout lay_out(HttpResponder& exchange, const HttpReply& reply, std::uint64_t length);
@@ -60,10 +64,11 @@ class HttpDrain final : public StreamDrain {
   HttpProtocol::Member member_{*this};
   SourceId source_ = kNoSource;
   IntrusiveList<Early, Early> early_;  // given before their turn, in order
-  std::size_t held_bytes_ = 0;         // in those
+  std::size_t held_bytes_ = 0;         // in those; and in those that nobody will get, until they are told as dropped
   std::uint32_t front_ = 0;            // whose answer is due
   std::uint32_t next_ = 0;
   bool front_begun_ = false;
+  bool front_is_last_ = false;
   bool closed_ = false;  // the last answer was given
 };
 

@@ -18,8 +18,12 @@ class HttpSource;
 struct HttpRoute;
 
 /// Takes a request's body as it comes in. To make the client wait, pause the source it comes from: then the kernel's
-/// buffers fill up, and time limits do not run. It is destroyed after on_end(), on_failed() or what it has
-/// thrown, which ends the request as if its handler had thrown it.
+/// buffers fill up, and time limits do not run.
+///
+/// It is destroyed after on_end(), on_failed() or what it has thrown, which ends the request as if its handler had
+/// thrown it. Also when its protocol or its loop is destroyed, or its source is removed from the loop instead of
+/// closed: then it is told nothing, since what it uses may be gone already. What is to be undone in any case is its
+/// destructor's to undo.
 class HttpBodyReceiver {
  public:
   virtual ~HttpBodyReceiver() = default;

@@ -24,6 +24,12 @@ class Inflater;
 class LoopManager;
 
 /// What a client may do. Who does more is told so, and its connection closed.
+///
+/// How fast a client takes its answers is not among these: see Watermarks, which serve_http() is given. It need only
+/// take a byte within each `stall_timeout` to keep its connection, and up to `hard_limit` (64 MiB unless told
+/// otherwise) of answers in memory, for as long as it likes. Where clients are not to be trusted, `hard_limit` is to be
+/// little above the largest answer, larger ones go out in pieces, and the listener's `max_connections` times that is
+/// what may be held.
 struct HttpOptions {
   std::size_t max_request_line_bytes = 8U << 10;  ///< 414
   std::size_t max_field_bytes = 8U << 10;         ///< of one field's line: 431

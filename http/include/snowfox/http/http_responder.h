@@ -53,8 +53,9 @@ class HttpResponder {
 
   /// Begins an answer whose body comes in pieces, `reply.body` being the first: of `length` bytes in all, or, if that
   /// is not known, chunked. What waits above the watermarks of the connection's drain is the program's to mind:
-  /// congested() tells, and whatever source the pieces come from is paused by it if bound to drain(). Throws as
-  /// answer().
+  /// congested() tells, and whatever source the pieces come from is paused by it if bound to drain(). If answers to
+  /// later requests are there already, and are more than the low watermark, this one is the last: they would congest
+  /// the drain until it is complete. Throws as answer().
   bool begin(const HttpReply& reply, std::optional<std::uint64_t> length = std::nullopt);
   /// The next piece. False if the connection is gone. Throws std::length_error if it is more than was announced.
   bool write(std::string_view piece);

@@ -49,7 +49,8 @@ struct HttpRoute {
 ///
 /// A pattern is a path whose segments are texts, percent-decoded, or `{name}` for one segment that is not empty, `.` or
 /// `..`; `{name:digits}` for one of decimal digits; or, at the end, `{name*}` for all that is left, slashes included
-/// and as it was sent. A path without parameters wins over one with; among those the first that was added.
+/// and as it was sent. A path without parameters wins over one with, however it is escaped; else the first that was
+/// added.
 class HttpRouter {
  public:
   using Handler = std::function<void(HttpEvent&)>;
@@ -93,7 +94,8 @@ class HttpRouter {
   void note(const Path& path, HttpRequest& request) const;
   bool take_apart(std::string_view path);
 
-  std::vector<std::unique_ptr<Path>> paths_;
+  std::vector<std::unique_ptr<Path>> paths_;                                   // those without parameters first
+  std::size_t text_paths_ = 0;                                                 // so many
   std::unordered_map<std::string, const Path*, Hash, std::equal_to<>> texts_;  // those without parameters, exact
   std::unique_ptr<HttpRoute> otherwise_;
   // Of the path that is being looked for: memory that is used again.

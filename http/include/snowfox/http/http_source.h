@@ -69,6 +69,7 @@ class HttpSource final : public StreamSource {
   bool forget_body(ReceiveBuffer& received, const Head& head, bool close_after);
   void await(ReceiveBuffer& received, std::size_t bytes) noexcept;
   void stop_awaiting(ReceiveBuffer& received) noexcept;
+  void forget_rest() noexcept;
   bool hold(std::size_t body_bytes) noexcept;
   void refuse(const Refusal& refusal, std::uint32_t number, const CorrelationId& id = {}) noexcept;
   void abandon_body() noexcept;
