@@ -4,7 +4,9 @@
 #include <unistd.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -81,6 +83,25 @@ TEST_F(DaemonTroubleTest, GoesOnWhenThereIsRoomAgainOnAFullDisk) {
   service.answer = [](HttpEvent& event, const HttpService::Request&) { HttpService::ok(event); };
   expect_all_delivered();
   EXPECT_EQ(end(), 0);
+}
+
+// Goal: an acknowledgement is not before its commit, which another process holds up here, and the daemon is killed.
+TEST_F(DaemonTroubleTest, AcknowledgesNothingThatItWouldLoseIfItWereKilled) {
+  start_with_service();
+  ASSERT_TRUE(submit_next());
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((directory / "store.db").c_str(), &other), SQLITE_OK);
+  sqlite3_busy_timeout(other, 10'000);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  Promise<HttpClientResponse> answer = send("POST", api + std::string(kSubmit), event("$lost").dump(), kSubmitToken);
+  until([&] { return metric("snowfox_appservice_store_backlog_bytes") > 0; });
+  EXPECT_EQ(end(SIGKILL), 128 + SIGKILL);
+  sqlite3_close(other);
+  until([&] { return answer.settled(); });
+  EXPECT_TRUE(answer.state()->rejected() || answer.state()->value().status != 200);
+  start();
+  ASSERT_TRUE(submit_next());
+  expect_all_delivered();
 }
 
 // Goal: what waits for a service that is down is in the store, not in memory.
