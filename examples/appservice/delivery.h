@@ -97,6 +97,10 @@ class Delivery {
 
   /// If it waits for its next attempt, that is made now.
   void retry_now();
+
+  // What these change is noted when the store has done it, whether or not somebody still waits for their promises. If
+  // the store cannot tell whether it did, they are rejected, and the delivery finds out by itself.
+
   Promise<void> pause();
   Promise<void> resume();
   Promise<std::vector<ParkedTransaction>> parked(std::size_t most);
@@ -132,6 +136,7 @@ class Delivery {
   TransactionLimits limits() const noexcept;
   Milliseconds now() const;
   Promise<void> set_paused(bool paused);
+  Task<> confirm_paused();
   void go_on();
 
   DeliveryContext& context_;
@@ -145,6 +150,8 @@ class Delivery {
   bool retired_ = false;
   bool claimed_ = false;
   bool recount_ = false;
+  bool confirming_paused_ = false;
+  std::size_t requeues_ = 0;  // that the store has not answered yet
   bool busy_ = false;
   Doing doing_ = Doing::Idle;
   std::uint32_t failures_in_a_row_ = 0;
@@ -155,6 +162,7 @@ class Delivery {
   std::uint64_t failed_transactions_ = 0;
   std::uint64_t sent_events_ = 0;
   CorrelationId chain_;
+  Task<> confirmation_;
   Task<> task_;
 };
 

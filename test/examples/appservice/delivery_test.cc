@@ -1,8 +1,13 @@
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <memory>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include "flaky_store.h"
 #include "scheduler_world.h"
 
 namespace snowfox::appservice {
@@ -11,7 +16,38 @@ namespace {
 using Ids = std::vector<TransactionId>;
 using Events = std::vector<std::string>;
 
-class DeliveryTest : public ::testing::Test, protected SchedulerWorld {};
+class DeliveryTest : public ::testing::Test, protected SchedulerWorld {
+ protected:
+  /// The store's next call takes effect, and is said to have failed; it fails before that `before` times.
+  void lose_next_answer(int before = 0) {
+    fails_.assign(static_cast<std::size_t>(before), true);
+    fails_.insert(fails_.end(), {false, true});
+  }
+  void start_with_flaky_store() {
+    wrap = [this](LoopManager& loop, std::unique_ptr<Store> store) {
+      return std::make_unique<FlakyStore>(loop, std::move(store), [this] {
+        if (fails_.empty()) return false;
+        const bool fails = fails_.front();
+        fails_.pop_front();
+        return fails;
+      });
+    };
+    start();
+  }
+  /// `$poison` alone is in the first transaction, which is put aside.
+  void park_one() {
+    service().usually = [&] {
+      return FakeService::status(service().received.back().events[0] == "$poison" ? 400 : 200);
+    };
+    submit({"$poison"});
+    run_until([&] { return status().parked == 1 && status().up; });
+    service().received.clear();
+    service().usually = [] { return FakeService::ok(); };
+  }
+
+ private:
+  std::deque<bool> fails_;
+};
 
 TEST_F(DeliveryTest, SendsTheFirstEventAtOnce) {
   start();
@@ -382,6 +418,90 @@ TEST_F(DeliveryTest, SendsNothingWhilePaused) {
   settle(delivery().resume());
   drain();
   EXPECT_EQ(service().transactions(), (std::vector<Events>{{"$1"}, names("$", 2, 60)}));
+}
+
+// It is in the queue again, though nobody knows.
+TEST_F(DeliveryTest, SendsWhatWasPutBackThoughTheStoreCouldNotSaySo) {
+  options.park_after = 1;
+  start_with_flaky_store();
+  park_one();
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().requeue(1)), std::system_error);
+  submit({"$2"});
+  run_until([&] { return service().received.size() == 2; });
+  drain();
+  EXPECT_EQ(service().transactions(), (std::vector<Events>{{"$poison"}, {"$2"}}));
+  EXPECT_EQ(service().ids(), (Ids{1, 2}));
+  EXPECT_EQ(status().parked, 0);
+  EXPECT_EQ(status().backlog, 0);
+}
+
+TEST_F(DeliveryTest, PutsBackThoughNobodyWaitsForItsAnswerAnyMore) {
+  options.park_after = 1;
+  start();
+  park_one();
+  Promise<bool> asked = delivery().requeue(1);
+  asked = {};
+  run_until([&] { return service().received.size() == 1; });
+  drain();
+  EXPECT_EQ(service().ids(), Ids{1});
+  EXPECT_EQ(status().parked, 0);
+  asked = delivery().pause().then([] { return true; });
+  asked = {};
+  run_until([&] { return status().paused; });
+}
+
+TEST_F(DeliveryTest, LetsNothingOvertakeWhatIsBeingPutBack) {
+  options.park_after = 1;
+  start();
+  park_one();
+  Promise<bool> asked = delivery().requeue(1);
+  Promise<std::vector<bool>> accepted = scheduler().accept({event("$2")});
+  EXPECT_TRUE(settle(std::move(asked)));
+  settle(std::move(accepted));
+  run_until([&] { return service().received.size() == 2; });
+  drain();
+  EXPECT_EQ(service().ids(), (Ids{1, 2}));
+}
+
+// Goal: what was refused did not happen, and what is shown is what a restart finds.
+TEST_F(DeliveryTest, IsAsItIsShownAfterAPauseThatTheStoreCouldNotConfirm) {
+  start_with_flaky_store();
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().pause()), std::system_error);
+  EXPECT_FALSE(status().paused);
+  run_for(1min);
+  kill();
+  start();
+  EXPECT_FALSE(status().paused);
+  submit({"$1"});
+  drain();
+
+  settle(delivery().pause());
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().resume()), std::system_error);
+  lose_next_answer(5);  // nor does the store hear at once how it was
+  run_for(10min);
+  kill();
+  start();
+  EXPECT_TRUE(status().paused);
+}
+
+TEST_F(DeliveryTest, IsPausedIfASecondTrySucceedsWhileTheFirstOneIsBeingUndone) {
+  start_with_flaky_store();
+  // Before the first one is undone, while it is, after.
+  for (Duration later = 490ms; later < 540ms; later += 1ms) {
+    lose_next_answer();
+    EXPECT_THROW(settle(delivery().pause()), std::system_error);
+    run_for(later);
+    settle(delivery().pause());
+    run_for(1min);
+    EXPECT_TRUE(status().paused) << later.count();
+    const auto known = settle(program().store().services());
+    ASSERT_EQ(known.size(), 1);
+    ASSERT_TRUE(known[0].paused) << later.count();
+    settle(delivery().resume());
+  }
 }
 
 TEST_F(DeliveryTest, CountsAsSentWhatIsForAServiceWithoutUrl) {
