@@ -149,6 +149,7 @@ Task<> Delivery::advance(Step::Kind kind) {
 void Delivery::take(const Step& step, Advanced advanced) {
   if (step.kind == Step::Kind::Park) {
     ++parked_;
+    failures_in_a_row_ = 0;  // they were that one's: what comes next is not to wait for it
     context_.loop.log().error(kComponent, "transaction parked",
                               {{"service", registration_->id},
                                {"transaction", transaction_->id},

@@ -379,6 +379,23 @@ TEST_F(DeliveryTest, ParksWhatIsRefusedAgainAndAgainAndGoesOn) {
   EXPECT_TRUE(settle(delivery().parked(10)).empty());
 }
 
+// Otherwise each but the first one would take 9 times the longest wait, and all behind it, too.
+TEST_F(DeliveryTest, BeginsAnewWithItsWaitsAfterWhatItHasParked) {
+  options.limits.events = 1;
+  start();
+  service().usually = [&] {
+    return FakeService::status(service().received.back().events[0].starts_with("$poison") ? 400 : 200);
+  };
+  submit(names("$poison", 1, 3));
+  submit({"$good"});
+  run_until([&] { return status().parked == 3 && status().up; }, 24h);
+  ASSERT_EQ(service().received.size(), 31);
+  for (std::size_t i : {10, 20}) {
+    EXPECT_LT(service().received[i].at - service().received[i - 1].at, 1s) << i;
+    EXPECT_LE(service().received[i + 1].at - service().received[i].at, 2200ms + 20ms) << i;
+  }
+}
+
 TEST_F(DeliveryTest, NeverParksForWhatIsNotTheContentsFault) {
   options.park_after = 2;
   start();
