@@ -165,6 +165,7 @@ void Delivery::take(const Step& step, Advanced advanced) {
     backlog_ -= std::min<std::uint64_t>(backlog_, transaction_->events);
   }
   transaction_ = std::move(advanced.next);
+  oldest_.reset();
   // What waits must be found; if it is not, it was counted wrongly.
   if (!transaction_ && backlog_ > 0 && !advanced.backlog) recount_ = true;
 }
@@ -185,7 +186,12 @@ void Delivery::claimed(std::optional<Transaction> transaction) {
   wake_up_.ring();
 }
 
-void Delivery::accepted(std::size_t events) {
+void Delivery::accepted(std::size_t events, std::optional<Milliseconds> when) {
+  if (!when) {
+    oldest_.reset();
+  } else if (events > 0 && backlog_ == 0 && !recount_) {
+    oldest_ = when;
+  }
   backlog_ += events;
   if (has_work()) go_on();
 }
@@ -330,7 +336,7 @@ Promise<bool> Delivery::requeue(TransactionId transaction) {
         --requeues_;
         if (events) {
           parked_ -= std::min<std::uint64_t>(parked_, 1);
-          accepted(*events);
+          accepted(*events, std::nullopt);
         }
         resolver->resolve(events.has_value());
       })
@@ -373,6 +379,8 @@ DeliveryStatus Delivery::status() const {
     status.transaction = transaction_->id;
     status.failures = transaction_->failures;
     status.oldest = transaction_->oldest;
+  } else if (backlog_ > 0) {
+    status.oldest = oldest_;
   }
   if (doing_ == Doing::Waiting) status.next_retry = std::max(Duration::zero(), wake_up_.time() - context_.loop.now());
   status.last_error = last_error_;

@@ -437,6 +437,38 @@ TEST_F(DeliveryTest, SendsNothingWhilePaused) {
   EXPECT_EQ(service().transactions(), (std::vector<Events>{{"$1"}, names("$", 2, 60)}));
 }
 
+TEST_F(DeliveryTest, KnowsHowLongEventsWaitWithoutATransaction) {
+  start();
+  settle(delivery().pause());
+  EXPECT_FALSE(status().oldest);
+  const Milliseconds before = wall_milliseconds(process->loop());
+  submit({"$1"});
+  const Milliseconds after = wall_milliseconds(process->loop());
+  run_for(10min);
+  submit({"$2"});
+  ASSERT_TRUE(status().oldest);
+  EXPECT_GE(*status().oldest, before);
+  EXPECT_LE(*status().oldest, after);
+  kill();
+  start();
+  EXPECT_EQ(status().backlog, 2);
+  EXPECT_FALSE(status().oldest) << "that is not read";
+  submit({"$3"});
+  EXPECT_FALSE(status().oldest) << "others are older";
+
+  service().usually = [] { return FakeService::status(500); };
+  settle(delivery().resume());
+  run_until([&] { return status().next_retry.has_value(); });
+  EXPECT_EQ(status().oldest.value_or(0) / 1000, before / 1000);
+  service().usually = [] { return FakeService::ok(); };
+  drain();
+  EXPECT_FALSE(status().oldest);
+  settle(delivery().pause());
+  submit({"$4"});
+  ASSERT_TRUE(status().oldest);
+  EXPECT_GT(*status().oldest, after + 600'000 - 1);
+}
+
 // It is in the queue again, though nobody knows.
 TEST_F(DeliveryTest, SendsWhatWasPutBackThoughTheStoreCouldNotSaySo) {
   options.park_after = 1;
