@@ -148,9 +148,10 @@ Admin::Admin(LoopManager& loop, HttpProtocol& protocol, Scheduler& scheduler, St
 
 bool Admin::host_is_known(HttpEvent& event) const {
   if (known_host(event.request().host(), hosts_)) return true;
-  answer_error(event.responder(), 403, "M_FORBIDDEN",
-               "this daemon is asked by its IP address, as localhost or by a name that it is configured with, not by "
-               "any other: the name may be another site's");
+  answer_error(
+      event.responder(), 403, "M_FORBIDDEN",
+      "this daemon is asked by its IP address, as localhost or by one of admin_hosts in its configuration, not "
+      "by any other name: that may be another site's");
   return false;
 }
 

@@ -175,6 +175,7 @@ void Daemon::apply(const Settings& settings, bool first) {
   api_protocol_.options.max_body_bytes = configuration.limits.max_submit_bytes;
   api_protocol_.options.max_decoded_bytes = configuration.limits.max_submit_bytes;
   api_.set_submit_token(configuration.submit_token);
+  admin_.set_hosts(configuration.admin_hosts);
   intake_.set_limits(
       {.submit_bytes = configuration.limits.max_submit_bytes, .event_bytes = configuration.limits.max_event_bytes});
   if (first) {
