@@ -382,7 +382,10 @@ DeliveryStatus Delivery::status() const {
   } else if (backlog_ > 0) {
     status.oldest = oldest_;
   }
-  if (doing_ == Doing::Waiting) status.next_retry = std::max(Duration::zero(), wake_up_.time() - context_.loop.now());
+  if (doing_ == Doing::Waiting) {
+    const TimePoint due = wake_up_.time();  // none: it was woken, and has not got its turn yet
+    status.next_retry = due == kNever ? Duration::zero() : std::max(Duration::zero(), due - context_.loop.now());
+  }
   status.last_error = last_error_;
   status.down_since = down_since_;
   status.sent_transactions = sent_transactions_;

@@ -208,7 +208,9 @@ TEST_F(AdminTest, TriesAgainWhatWaits) {
   world_->submit("a", 1);
   ASSERT_TRUE(until([&] { return status("a").next_retry.has_value(); }));
   world_->behaviours["a"] = {200};
-  EXPECT_EQ(ask("POST", kRoot + "/services/a/retry").status, 200);
+  reply = ask("POST", kRoot + "/services/a/retry");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.json().at("next_retry_ms"), 0);
   EXPECT_TRUE(until([&] { return status("a").up && status("a").sent_events == 1; }));
 }
 
