@@ -148,9 +148,10 @@ Admin::Admin(LoopManager& loop, HttpProtocol& protocol, Scheduler& scheduler, St
 
 bool Admin::host_is_known(HttpEvent& event) const {
   if (known_host(event.request().host(), hosts_)) return true;
-  answer_error(event.responder(), 403, "M_FORBIDDEN",
-               "this daemon is asked by its IP address, as localhost or by a name that it is configured with, not by "
-               "any other: the name may be another site's");
+  answer_error(
+      event.responder(), 403, "M_FORBIDDEN",
+      "this daemon is asked by its IP address, as localhost or by one of admin_hosts in its configuration, not "
+      "by any other name: that may be another site's");
   return false;
 }
 
@@ -329,12 +330,20 @@ void add_metrics(Metrics& metrics, LoopManager& loop, Scheduler& scheduler, cons
                       each([](const DeliveryStatus& status) { return status.backlog; }));
   metrics.gauges_from("snowfox_appservice_parked_transactions", "Transactions put aside, as they failed too often.",
                       each([](const DeliveryStatus& status) { return status.parked; }));
-  metrics.gauges_from("snowfox_appservice_lag_seconds", "Age of the oldest event that waits; 0 if none does.",
-                      each([&loop](const DeliveryStatus& status) {
-                        if (!status.oldest) return 0.0;
-                        const Milliseconds age = wall_milliseconds(loop) - *status.oldest;
-                        return std::max(0.0, std::chrono::duration<double>(std::chrono::milliseconds(age)).count());
-                      }));
+  metrics.gauges_from(
+      "snowfox_appservice_lag_seconds",
+      "Age of the oldest event that waits; 0 if none does. Absent if that is not known: of what has waited "
+      "for a paused service since before the start.",
+      [&loop, &scheduler](Metrics::Samples& samples) {
+        for (std::size_t i = 0; i < scheduler.size(); ++i) {
+          const Delivery& delivery = scheduler.at(i);
+          const DeliveryStatus status = delivery.status();
+          if (status.backlog > 0 && !status.oldest) continue;
+          const Milliseconds now = wall_milliseconds(loop);
+          const std::chrono::milliseconds age(std::max<Milliseconds>(0, now - status.oldest.value_or(now)));
+          samples.add(std::chrono::duration<double>(age).count(), {{"service", delivery.registration().id}});
+        }
+      });
   metrics.gauge_from("snowfox_appservice_store_trouble", "1 if the store cannot be written to at the moment.",
                      [&store] { return store.trouble().empty() ? 0 : 1; });
   metrics.gauge_from("snowfox_appservice_store_backlog_bytes", "Bytes that are written and not committed yet.",

@@ -76,6 +76,20 @@ void domain(const YamlValue& value, std::string& target) {
   target = *text;
 }
 
+void host_name(const YamlValue& value, std::string& target) {
+  constexpr std::string_view kExpected = "a host's name, such as admin.example.org, without a port";
+  const auto text = value.scalar(kExpected);
+  if (!text) return;
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
+  };
+  if (text->empty() || text->size() > kMostDomainBytes || !std::all_of(text->begin(), text->end(), allowed)) {
+    return value.expected(kExpected);
+  }
+  target = *text;
+}
+
 void read_limits(YamlMapping& yaml, Limits& limits) {
   yaml.optional("events_per_transaction", limits.events_per_transaction, between(std::size_t{1}, std::size_t{1000}));
   yaml.optional("bytes_per_transaction", limits.bytes_per_transaction, in_bytes(1024, 1U << 30));
@@ -126,6 +140,7 @@ std::vector<std::string> Configuration::registration_files() const {
 void read_yaml(YamlMapping& yaml, Configuration& configuration) {
   yaml.optional("listen", configuration.listen);
   yaml.optional("admin", configuration.admin);
+  yaml.optional("admin_hosts", configuration.admin_hosts, each(host_name));
   yaml.optional("submit_token", configuration.submit_token, visible_secret);
   yaml.required("store", configuration.store, store);
   yaml.required("registrations", configuration.registrations, each(located(file_path)));

@@ -45,6 +45,7 @@ struct Limits {
 struct Configuration {
   Address listen = Address::tcp("127.0.0.1", 9008);  ///< for submits and pings
   Address admin = Address::tcp("127.0.0.1", 9009);   ///< elsewhere than on the loopback only if the file says so
+  std::vector<std::string> admin_hosts;              ///< names, besides localhost, by which `admin` may be asked
   std::string submit_token;                          ///< empty: none is asked for
   StoreConfiguration store;
   std::vector<Located<std::string>> registrations;  ///< paths of their files

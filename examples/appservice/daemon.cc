@@ -26,6 +26,9 @@ constexpr std::string_view kComponent = "appservice";
 /// Further clients wait. Each may have so much in memory as one submission may be long.
 constexpr std::size_t kMostApiConnections = 2000;
 constexpr std::size_t kMostAdminConnections = 200;
+constexpr std::size_t kMostQuestionsToOneHost = 20;
+constexpr std::size_t kMostQuestions = 200;
+constexpr std::size_t kMostWaitingQuestions = 1000;
 /// Between attempts to read what the store knows, when the daemon starts.
 constexpr Duration kStoreRetry = 2s;
 
@@ -35,10 +38,22 @@ HttpOptions api_options() {
   return options;
 }
 
-HttpClientOptions client_settings() {
+/// However many services are behind one address, and hang there, no other waits for them: of each there is at most one
+/// transaction at a time, so no more are under way than services are registered, which are at most so many.
+HttpClientOptions for_transactions() {
   HttpClientOptions options;
-  // A service has at most one transaction, one ping and some queries at a time.
-  options.most_per_host = 100;
+  options.most_per_host = Registrations::kMostServices;
+  options.most_in_all = Registrations::kMostServices;
+  options.user_agent = "snowfox-appservice";
+  return options;
+}
+
+/// Pings and queries, of which anybody who reaches the listener may ask for any number.
+HttpClientOptions for_questions() {
+  HttpClientOptions options;
+  options.most_per_host = kMostQuestionsToOneHost;
+  options.most_in_all = kMostQuestions;
+  options.most_waiting = kMostWaitingQuestions;
   options.user_agent = "snowfox-appservice";
   return options;
 }
@@ -66,8 +81,10 @@ Daemon::Daemon(Process& process, std::string path, LoadedConfiguration<Settings>
       path_(std::move(path)),
       first_(std::move(first)),
       store_(open_store(loop_, first_.configuration.configuration)),
-      http_client_(loop_, client_settings()),
-      service_client_(loop_, http_client_, client_options(first_.configuration.configuration)),
+      transactions_client_(loop_, for_transactions()),
+      questions_client_(loop_, for_questions()),
+      service_client_(loop_, transactions_client_, questions_client_,
+                      client_options(first_.configuration.configuration)),
       scheduler_(loop_, *store_, service_client_, delivery_options(first_.configuration.configuration)),
       rooms_(loop_, *store_, make_interest(first_.configuration.registrations)),
       intake_(loop_, scheduler_, rooms_),
@@ -158,6 +175,7 @@ void Daemon::apply(const Settings& settings, bool first) {
   api_protocol_.options.max_body_bytes = configuration.limits.max_submit_bytes;
   api_protocol_.options.max_decoded_bytes = configuration.limits.max_submit_bytes;
   api_.set_submit_token(configuration.submit_token);
+  admin_.set_hosts(configuration.admin_hosts);
   intake_.set_limits(
       {.submit_bytes = configuration.limits.max_submit_bytes, .event_bytes = configuration.limits.max_event_bytes});
   if (first) {

@@ -64,7 +64,8 @@ class Daemon {
   std::string path_;
   LoadedConfiguration<Settings> first_;
   std::unique_ptr<Store> store_;
-  HttpClient http_client_;
+  HttpClient transactions_client_;
+  HttpClient questions_client_;
   ServiceClient service_client_;
   Scheduler scheduler_;
   Rooms rooms_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/promises/sleep.h>
 
 namespace snowfox::appservice {
 namespace {
@@ -148,6 +149,7 @@ Task<> Delivery::advance(Step::Kind kind) {
 void Delivery::take(const Step& step, Advanced advanced) {
   if (step.kind == Step::Kind::Park) {
     ++parked_;
+    failures_in_a_row_ = 0;  // they were that one's: what comes next is not to wait for it
     context_.loop.log().error(kComponent, "transaction parked",
                               {{"service", registration_->id},
                                {"transaction", transaction_->id},
@@ -155,6 +157,7 @@ void Delivery::take(const Step& step, Advanced advanced) {
                                {"reason", last_error_}},
                               chain_);
   }
+  if (advanced.parked) parked_ = *advanced.parked;
   if (advanced.backlog) {
     backlog_ = *advanced.backlog;
     recount_ = false;
@@ -162,6 +165,7 @@ void Delivery::take(const Step& step, Advanced advanced) {
     backlog_ -= std::min<std::uint64_t>(backlog_, transaction_->events);
   }
   transaction_ = std::move(advanced.next);
+  oldest_.reset();
   // What waits must be found; if it is not, it was counted wrongly.
   if (!transaction_ && backlog_ > 0 && !advanced.backlog) recount_ = true;
 }
@@ -169,7 +173,9 @@ void Delivery::take(const Step& step, Advanced advanced) {
 // --- what is being accepted ---
 
 bool Delivery::claim() noexcept {
-  if (transaction_ || claimed_ || held() || recount_ || backlog_ > 0 || doing_ != Doing::Idle) return false;
+  if (transaction_ || claimed_ || held() || doing_ != Doing::Idle) return false;
+  // Of what waits, or may do so, the oldest comes first.
+  if (recount_ || requeues_ > 0 || backlog_ > 0) return false;
   claimed_ = true;
   return true;
 }
@@ -180,7 +186,12 @@ void Delivery::claimed(std::optional<Transaction> transaction) {
   wake_up_.ring();
 }
 
-void Delivery::accepted(std::size_t events) {
+void Delivery::accepted(std::size_t events, std::optional<Milliseconds> when) {
+  if (!when) {
+    oldest_.reset();
+  } else if (events > 0 && backlog_ == 0 && !recount_) {
+    oldest_ = when;
+  }
   backlog_ += events;
   if (has_work()) go_on();
 }
@@ -278,10 +289,38 @@ Promise<void> Delivery::pause() { return set_paused(true); }
 Promise<void> Delivery::resume() { return set_paused(false); }
 
 Promise<void> Delivery::set_paused(bool paused) {
-  return context_.store.pause(registration_->id, paused).then([this, paused] {
-    paused_ = paused;
-    go_on();
-  });
+  auto [told, teller] = make_promise<void>(context_.loop);
+  const auto resolver = std::make_shared<Resolver<void>>(std::move(teller));
+  context_.store.pause(registration_->id, paused)
+      .then([this, paused, resolver] {
+        paused_ = paused;
+        go_on();
+        resolver->resolve();
+      })
+      .otherwise([this, resolver](const std::exception_ptr& error) {
+        if (!confirming_paused_) confirmation_ = confirm_paused();
+        resolver->reject(error);
+      })
+      .detach();
+  return std::move(told);
+}
+
+/// What could not be written down may yet be in the store, and a restart would find it: what is shown is written there
+/// again, until that is done and still holds.
+Task<> Delivery::confirm_paused() {
+  confirming_paused_ = true;
+  for (Duration wait = kFirstStoreRetry; confirming_paused_; wait = std::min(wait * 2, kLongestStoreRetry)) {
+    try {
+      co_await sleep(context_.loop, wait);
+      const bool shown = paused_;
+      Promise<void> written = context_.store.pause(registration_->id, shown);
+      co_await std::move(written);
+      confirming_paused_ = shown != paused_;
+    } catch (const std::system_error& failed) {
+      if (failed.code() == Errc::ShuttingDown) confirming_paused_ = false;
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): it is tried again
+    }
+  }
 }
 
 Promise<std::vector<ParkedTransaction>> Delivery::parked(std::size_t most) {
@@ -289,12 +328,25 @@ Promise<std::vector<ParkedTransaction>> Delivery::parked(std::size_t most) {
 }
 
 Promise<bool> Delivery::requeue(TransactionId transaction) {
-  return context_.store.requeue(registration_->id, transaction).then([this](std::optional<std::size_t> events) {
-    if (!events) return false;
-    parked_ -= std::min<std::uint64_t>(parked_, 1);
-    accepted(*events);
-    return true;
-  });
+  auto [told, teller] = make_promise<bool>(context_.loop);
+  const auto resolver = std::make_shared<Resolver<bool>>(std::move(teller));
+  ++requeues_;
+  context_.store.requeue(registration_->id, transaction)
+      .then([this, resolver](std::optional<std::size_t> events) {
+        --requeues_;
+        if (events) {
+          parked_ -= std::min<std::uint64_t>(parked_, 1);
+          accepted(*events, std::nullopt);
+        }
+        resolver->resolve(events.has_value());
+      })
+      .otherwise([this, resolver](const std::exception_ptr& error) {
+        --requeues_;
+        not_accepted(false);
+        resolver->reject(error);
+      })
+      .detach();
+  return std::move(told);
 }
 
 Promise<Answer> Delivery::ping(std::string_view transaction_id) {
@@ -327,11 +379,12 @@ DeliveryStatus Delivery::status() const {
     status.transaction = transaction_->id;
     status.failures = transaction_->failures;
     status.oldest = transaction_->oldest;
+  } else if (backlog_ > 0) {
+    status.oldest = oldest_;
   }
   if (doing_ == Doing::Waiting) {
-    // It has been woken and comes to it in a moment, or it still waits.
-    const TimePoint time = wake_up_.time();
-    status.next_retry = time == kNever ? Duration::zero() : std::max(Duration::zero(), time - context_.loop.now());
+    const TimePoint due = wake_up_.time();  // none: it was woken, and has not got its turn yet
+    status.next_retry = due == kNever ? Duration::zero() : std::max(Duration::zero(), due - context_.loop.now());
   }
   status.last_error = last_error_;
   status.down_since = down_since_;

@@ -53,11 +53,13 @@ struct DeliveryStatus {
   bool paused = false;
   /// What it is doing: "idle", "storing", "sending", "waiting to retry", "paused".
   std::string_view doing;
-  std::uint64_t backlog = 0;           ///< events that wait or are on their way, parked ones not
-  std::uint64_t parked = 0;            ///< transactions
-  TransactionId transaction = 0;       ///< the one that is on its way or to be retried; 0: none
-  std::uint32_t failures = 0;          ///< of that one
-  std::optional<Milliseconds> oldest;  ///< when the first event that waits was accepted, if that is known
+  std::uint64_t backlog = 0;      ///< events that wait or are on their way, parked ones not
+  std::uint64_t parked = 0;       ///< transactions
+  TransactionId transaction = 0;  ///< the one that is on its way or to be retried; 0: none
+  std::uint32_t failures = 0;     ///< of that one
+  /// When the first event that waits was accepted. Nothing: none waits, or that is not known, for since the start there
+  /// was no transaction of them.
+  std::optional<Milliseconds> oldest;
   std::optional<Duration> next_retry;  ///< from now
   std::string last_error;              ///< empty: none since it was last up
   std::optional<Milliseconds> down_since;
@@ -88,8 +90,9 @@ class Delivery {
   /// made of them in the same commit, and the outcome told by claimed() or not_accepted().
   bool claim() noexcept;
   void claimed(std::optional<Transaction> transaction);
-  /// So many events are in its queue, those of a claimed transaction included.
-  void accepted(std::size_t events);
+  /// So many more events are in its queue, those of a claimed transaction included, accepted at `when`; nothing: some
+  /// time ago.
+  void accepted(std::size_t events, std::optional<Milliseconds> when);
   /// What was to be accepted may or may not have been.
   void not_accepted(bool claim);
 
@@ -97,6 +100,10 @@ class Delivery {
 
   /// If it waits for its next attempt, that is made now.
   void retry_now();
+
+  // What these change is noted when the store has done it, whether or not somebody still waits for their promises. If
+  // the store cannot tell whether it did, they are rejected, and the delivery finds out by itself.
+
   Promise<void> pause();
   Promise<void> resume();
   Promise<std::vector<ParkedTransaction>> parked(std::size_t most);
@@ -132,6 +139,7 @@ class Delivery {
   TransactionLimits limits() const noexcept;
   Milliseconds now() const;
   Promise<void> set_paused(bool paused);
+  Task<> confirm_paused();
   void go_on();
 
   DeliveryContext& context_;
@@ -139,12 +147,15 @@ class Delivery {
   WakeUp wake_up_;
   std::optional<Transaction> transaction_;
   std::uint64_t backlog_;
+  std::optional<Milliseconds> oldest_;  // without a transaction: when the first of the backlog was accepted, if known
   std::uint64_t parked_;
   bool up_;
   bool paused_;
   bool retired_ = false;
   bool claimed_ = false;
   bool recount_ = false;
+  bool confirming_paused_ = false;
+  std::size_t requeues_ = 0;  // that the store has not answered yet
   bool busy_ = false;
   Doing doing_ = Doing::Idle;
   std::uint32_t failures_in_a_row_ = 0;
@@ -155,6 +166,7 @@ class Delivery {
   std::uint64_t failed_transactions_ = 0;
   std::uint64_t sent_events_ = 0;
   CorrelationId chain_;
+  Task<> confirmation_;
   Task<> task_;
 };
 

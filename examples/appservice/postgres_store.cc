@@ -285,6 +285,7 @@ Advanced read_advanced(const PostgresResults& results) {
   const PostgresResult& rows = results.at(0);
   Advanced advanced;
   advanced.backlog = rows[0].get<std::optional<std::uint64_t>>(4);
+  if (results.size() > 1) advanced.parked = results[1].one<std::uint64_t>();
   const auto id = rows[0].get<TransactionId>(0);
   if (id == 0) return advanced;
   Transaction transaction{.id = id,
@@ -321,6 +322,9 @@ Promise<Accepted> PostgresStore::accept(Submission submission) {
 Promise<Advanced> PostgresStore::advance(Step step) {
   PostgresUnit unit("SELECT * FROM appservice_advance($1,$2,$3,$4,$5,$6,$7,$8)", step.service, step.kind,
                     step.transaction, step.reason, step.limits.events, step.limits.bytes, step.now, step.count);
+  if (step.count) {
+    unit.add("SELECT count(*) FROM application_services_txns WHERE as_id = $1 AND parked", step.service);
+  }
   return database_.write(std::move(unit)).then([](const PostgresResults& results) { return read_advanced(results); });
 }
 

@@ -81,14 +81,15 @@ Promise<std::vector<bool>> Scheduler::accept(std::vector<NewEvent> events) {
     submission.claims.push_back(share.delivery->registration().id);
   }
   auto told = std::make_shared<std::vector<Share>>(std::move(shares));
+  const Milliseconds when = submission.now;
   return context_.store.accept(std::move(submission))
-      .then([told](Accepted accepted) {
+      .then([told, when](Accepted accepted) {
         auto transaction = accepted.transactions.begin();
         for (const Share& share : *told) {
           if (share.delivery == nullptr) continue;
           std::size_t added = 0;
           for (const std::size_t event : share.events) added += accepted.known[event] ? 0 : 1;
-          share.delivery->accepted(added);
+          share.delivery->accepted(added, when);
           if (share.claim) share.delivery->claimed(std::move(*transaction++));
         }
         return std::move(accepted.known);

@@ -97,19 +97,19 @@ Promise<Answer> ServiceClient::send(const Registration& service, const Transacti
   request.headers.add("Content-Type", "application/json");
   request.body = transaction.body;
   request.correlation_id = id;
-  return ask(std::move(request), service);
+  return ask(for_transactions_, std::move(request), service);
 }
 
 Promise<Answer> ServiceClient::has_user(const Registration& service, std::string_view user_id) {
   HttpClientRequest request;
   request.url = *service.url + "/_matrix/app/v1/users/" + percent_encoded(user_id);
-  return ask(std::move(request), service);
+  return ask(for_questions_, std::move(request), service);
 }
 
 Promise<Answer> ServiceClient::has_room(const Registration& service, std::string_view alias) {
   HttpClientRequest request;
   request.url = *service.url + "/_matrix/app/v1/rooms/" + percent_encoded(alias);
-  return ask(std::move(request), service);
+  return ask(for_questions_, std::move(request), service);
 }
 
 Promise<Answer> ServiceClient::ping(const Registration& service, std::string_view transaction_id) {
@@ -121,13 +121,14 @@ Promise<Answer> ServiceClient::ping(const Registration& service, std::string_vie
   if (!transaction_id.empty()) body["transaction_id"] = std::string(transaction_id);
   request.body = body.dump();
   // It is shown to people.
-  return ask(std::move(request), service).then([ours = service.hs_token, theirs = service.as_token](Answer answer) {
-    answer.body = without_secrets(std::move(answer.body), {ours, theirs});
-    return answer;
-  });
+  return ask(for_questions_, std::move(request), service)
+      .then([ours = service.hs_token, theirs = service.as_token](Answer answer) {
+        answer.body = without_secrets(std::move(answer.body), {ours, theirs});
+        return answer;
+      });
 }
 
-Promise<Answer> ServiceClient::ask(HttpClientRequest request, const Registration& service) {
+Promise<Answer> ServiceClient::ask(HttpRequester& requester, HttpClientRequest request, const Registration& service) {
   request.headers.add("Authorization", "Bearer " + service.hs_token);
   if (options_.legacy_query_token) request.url += "?access_token=" + percent_encoded(service.hs_token);
   request.redirects = HttpClientRedirects::Only308;
@@ -138,7 +139,7 @@ Promise<Answer> ServiceClient::ask(HttpClientRequest request, const Registration
                          .stall = options_.body_timeout,
                          // A request's body may take as long as an answer's.
                          .total = options_.connect_timeout + options_.response_timeout + 2 * options_.body_timeout};
-  return requester_.send(std::move(request))
+  return requester.send(std::move(request))
       .then([](HttpClientResponse response) -> Answer { return answer_of(std::move(response)); })
       .otherwise([](const std::exception_ptr& error) { return answer_of(error); })
       .then([ours = service.hs_token, theirs = service.as_token](Answer answer) {

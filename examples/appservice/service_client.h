@@ -55,9 +55,11 @@ struct Answer {
 /// (https://spec.matrix.org/v1.9/application-service-api/). No promise of it is rejected but by the end of the loop.
 class ServiceClient {
  public:
-  /// `loop` and `requester` must outlive it.
-  ServiceClient(LoopManager& loop, HttpRequester& requester, const ServiceClientOptions& options) noexcept
-      : loop_(loop), requester_(requester), options_(options) {}
+  /// All must outlive it. What is asked in passing, pings and queries, goes by another requester than transactions, so
+  /// that those never wait for it.
+  ServiceClient(LoopManager& loop, HttpRequester& for_transactions, HttpRequester& for_questions,
+                const ServiceClientOptions& options) noexcept
+      : loop_(loop), for_transactions_(for_transactions), for_questions_(for_questions), options_(options) {}
 
   void set_options(const ServiceClientOptions& options) noexcept { options_ = options; }
 
@@ -70,10 +72,11 @@ class ServiceClient {
   Promise<Answer> ping(const Registration& service, std::string_view transaction_id);
 
  private:
-  Promise<Answer> ask(HttpClientRequest request, const Registration& service);
+  Promise<Answer> ask(HttpRequester& requester, HttpClientRequest request, const Registration& service);
 
   LoopManager& loop_;
-  HttpRequester& requester_;
+  HttpRequester& for_transactions_;
+  HttpRequester& for_questions_;
   ServiceClientOptions options_;
 };
 

@@ -241,6 +241,11 @@ std::optional<Transaction> freeze(SqliteTransaction& t, const Step& step) {
   return transaction;
 }
 
+std::uint64_t count_parked(SqliteSnapshot& s, const std::string& service) {
+  return *s.one<std::uint64_t>("SELECT COUNT(*) FROM application_services_txns WHERE as_id = ? AND parked = 1",
+                               service);
+}
+
 std::uint64_t count_waiting(SqliteSnapshot& s, const std::string& service) {
   return *s.one<std::uint64_t>(
       "SELECT COUNT(*) FROM queue WHERE as_id = ?1 AND txn_id NOT IN"
@@ -267,7 +272,10 @@ Advanced advance_service(SqliteTransaction& t, const Step& step) {
   if (!advanced.next) {
     t.run("UPDATE application_services_state SET state = 'up' WHERE as_id = ? AND state <> 'up'", step.service);
   }
-  if (step.count) advanced.backlog = count_waiting(t, step.service);
+  if (step.count) {
+    advanced.backlog = count_waiting(t, step.service);
+    advanced.parked = count_parked(t, step.service);
+  }
   return advanced;
 }
 

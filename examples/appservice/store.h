@@ -54,7 +54,7 @@ struct Step {
   /// Of the next one.
   TransactionLimits limits;
   Milliseconds now = 0;
-  /// Say how many events wait. It takes the longer the more they are.
+  /// Say how many events wait, and how many transactions are parked. It takes the longer the more they are.
   bool count = false;
 };
 
@@ -63,6 +63,8 @@ struct Advanced {
   std::optional<Transaction> next;
   /// As asked for: events that wait, those of `next` included, those that are parked not.
   std::optional<std::uint64_t> backlog;
+  /// As asked for: transactions.
+  std::optional<std::uint64_t> parked;
 };
 
 /// What is known of a service when the daemon starts.

@@ -38,6 +38,7 @@ TEST(ConfigurationTest, HasDefaultsForWhatMayBeLeftOut) {
   const Configuration configuration = read(kLeast);
   EXPECT_EQ(configuration.listen.str(), "tcp:127.0.0.1:9008");
   EXPECT_EQ(configuration.admin.str(), "tcp:127.0.0.1:9009");
+  EXPECT_THAT(configuration.admin_hosts, testing::IsEmpty());
   EXPECT_EQ(configuration.submit_token, "");
   EXPECT_EQ(configuration.limits.events_per_transaction, 100);
   EXPECT_EQ(configuration.limits.bytes_per_transaction, 4194304);
@@ -61,6 +62,7 @@ TEST(ConfigurationTest, HasWhatTheFileSays) {
   const Configuration configuration = read_with(R"(
 listen: 0.0.0.0:8008
 admin: "[::1]:8009"
+admin_hosts: [admin.example.org, bastion]
 submit_token: s3cret
 limits:
   events_per_transaction: 50
@@ -81,6 +83,7 @@ remember_event_ids: 10
 )");
   EXPECT_EQ(configuration.listen.str(), "tcp:0.0.0.0:8008");
   EXPECT_EQ(configuration.admin.str(), "tcp:[::1]:8009");
+  EXPECT_THAT(configuration.admin_hosts, testing::ElementsAre("admin.example.org", "bastion"));
   EXPECT_EQ(configuration.submit_token, "s3cret");
   EXPECT_EQ(configuration.limits.events_per_transaction, 50);
   EXPECT_EQ(configuration.limits.bytes_per_transaction, 1U << 20);
@@ -114,6 +117,9 @@ TEST(ConfigurationTest, NamesFileLineAndKeyOfWhatIsWrong) {
   EXPECT_THAT(error_of("listne: 1\n"), HasSubstr("listne"));
   EXPECT_THAT(error_of("limits: {retries: 1}\n"), HasSubstr("retries"));
   EXPECT_THAT(error_of("admin: 127.0.0.1:9008\n"), HasSubstr("another address"));
+  for (const char* name : {"'*'", "'a:1'", "''", "[a]", "'http://a'"}) {
+    EXPECT_THAT(error_of(fmt::format("admin_hosts: [{}]\n", name)), HasSubstr("admin_hosts[0]")) << name;
+  }
   EXPECT_THAT(error_of("", ""), AllOf(HasSubstr("store"), HasSubstr("registrations"), HasSubstr("homeserver_domain")));
   EXPECT_THAT(error_of("homeserver_domain: 'a b'\nregistrations: []\n", "store: sqlite:x\n"),
               HasSubstr("server's name"));

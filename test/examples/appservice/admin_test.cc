@@ -175,6 +175,30 @@ TEST_F(AdminTest, PausesAndResumes) {
   EXPECT_TRUE(until([&] { return status("a").sent_events == 1; }));
 }
 
+TEST_F(AdminTest, TellsHowLongEventsWaitForAPausedService) {
+  start();
+  ask("POST", kRoot + "/services/a/pause");
+  const std::string line = "\nsnowfox_appservice_lag_seconds{service=\"a\"} ";
+  EXPECT_THAT(metrics(), HasSubstr(line + "0\n"));
+  world_->submit("a", 1);
+  ASSERT_TRUE(until([&] { return status("a").backlog == 1; }));
+  EXPECT_TRUE(until([&] { return metrics().find(line + "0\n") == std::string::npos; }));
+  EXPECT_THAT(metrics(), HasSubstr(line));
+  EXPECT_GT(service("a").at("oldest_age_ms"), 0);
+}
+
+TEST_F(AdminTest, DoesNotGuessHowLongEventsHaveWaited) {
+  start();
+  world_->behaviours["a"] = {400};
+  world_->submit("a", 1);
+  ASSERT_TRUE(until([&] { return status("a").parked == 1; }));
+  ask("POST", kRoot + "/services/a/pause");
+  EXPECT_EQ(ask("POST", kRoot + "/services/a/parked/1/requeue").json().at("backlog"), 1);
+  EXPECT_THAT(metrics(), AllOf(Not(HasSubstr("snowfox_appservice_lag_seconds{service=\"a\"}")),
+                               HasSubstr("snowfox_appservice_lag_seconds{service=\"b\"} 0\n")));
+  EXPECT_EQ(service("a").at("oldest_age_ms"), nullptr);
+}
+
 TEST_F(AdminTest, TriesAgainWhatWaits) {
   start();
   Reply reply = ask("POST", kRoot + "/services/a/retry");

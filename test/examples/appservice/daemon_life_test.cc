@@ -95,6 +95,25 @@ TEST_F(DaemonLifeTest, AddsChangesAndRemovesServicesWhileItRuns) {
   EXPECT_EQ(end(), 0);
 }
 
+TEST_F(DaemonLifeTest, IsAskedByTheNamesThatItsConfigurationHas) {
+  const auto asked_as = [this](const std::string& host) {
+    HttpClientRequest request;
+    request.url = admin + "/_snowfox/appservice/v1/services";
+    request.headers.add("Host", host);
+    return settle(client.send(std::move(request)));
+  };
+  start_with_service("", "admin_hosts: [admin.example.org]\n");
+  EXPECT_EQ(asked_as("admin.example.org").status, 200);
+  const HttpClientResponse refused = asked_as("other.example.org");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_THAT(refused.body, HasSubstr("admin_hosts"));
+  write_configuration("a.yaml", "", "admin_hosts: [other.example.org]\n");
+  reload("in force");
+  EXPECT_EQ(asked_as("admin.example.org").status, 403);
+  EXPECT_EQ(asked_as("other.example.org:443").status, 200);
+  EXPECT_EQ(end(), 0);
+}
+
 TEST_F(DaemonLifeTest, GoesOnAsItWasIfTheNewConfigurationIsWrong) {
   start_with_service();
   write_configuration("a.yaml, none.yaml");

@@ -301,6 +301,56 @@ TEST_F(DaemonTest, FollowsNoRedirectButThe308) {
   EXPECT_THAT(program->errors(), HasSubstr("HTTP 302"));
 }
 
+// Goal: services that hang keep none that is well from its events, though all are behind one address.
+TEST_F(DaemonTest, SendsToAServiceThatIsWellThoughMoreThanAHundredBesideItHang) {
+  constexpr int kHanging = 150;
+  std::string files = "a.yaml";
+  Json events = Json::array();
+  for (int i = 0; i < kHanging; ++i) {
+    const std::string id = "h" + std::to_string(i);
+    write_service(id, service.url() + "/hang");
+    files += ", " + id + ".yaml";
+    events.push_back(event("$" + id, "@" + id + "_1:example.org"));
+  }
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const HttpService::Request& request) {
+    if (!request.path.starts_with("/hang")) return HttpService::ok(event);
+    kept.push_back(event.take_responder());
+  };
+  write_service("a", service.url());
+  write_configuration(files, "", "shutdown_timeout: 0s\n");
+  start();
+  until([&] { return ask("GET", admin + "/ready").status == 200; });
+  EXPECT_EQ(submit(events).status, 200);
+  until([&] { return kept.size() == kHanging; });
+  EXPECT_EQ(submit(event("$well")).status, 200);
+  until([&] { return service.requests.back().path == "/_matrix/app/v1/transactions/1"; });
+  end();
+}
+
+// Anybody may ask for them, unless there is a submit token.
+TEST_F(DaemonTest, SendsEventsThoughQueriesHang) {
+  std::vector<HttpResponder> kept;
+  service.answer = [&kept](HttpEvent& event, const HttpService::Request& request) {
+    if (request.method == "PUT") return HttpService::ok(event);
+    kept.push_back(event.take_responder());
+  };
+  start_with_service("", "shutdown_timeout: 0s\n");
+  HttpClient many(loop, {.most_per_host = 1000});
+  std::vector<Promise<HttpClientResponse>> asked;
+  for (int i = 0; i < 150; ++i) {
+    HttpClientRequest request;
+    request.url = api + "/_snowfox/appservice/v1/users/@a_" + std::to_string(i) + ":example.org";
+    request.headers.add("Authorization", "Bearer submit-secret-0");
+    asked.push_back(many.send(std::move(request)));
+  }
+  until([&] { return kept.size() >= 20; });
+  EXPECT_EQ(submit(event("$1")).status, 200);
+  until([&] { return service.events().size() == 1; });
+  EXPECT_LT(kept.size(), 100U) << "what is asked in passing has a limit";
+  end();
+}
+
 // Goal: where a service's redirect leads, its token does not go along, though the request does.
 TEST_F(DaemonTest, NeverTellsAnotherHostTheToken) {
   HttpService other(loop);

@@ -1,10 +1,14 @@
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "flaky_store.h"
 #include "scheduler_world.h"
 
 namespace snowfox::appservice {
@@ -13,7 +17,38 @@ namespace {
 using Ids = std::vector<TransactionId>;
 using Events = std::vector<std::string>;
 
-class DeliveryTest : public ::testing::Test, protected SchedulerWorld {};
+class DeliveryTest : public ::testing::Test, protected SchedulerWorld {
+ protected:
+  /// The store's next call takes effect, and is said to have failed; it fails before that `before` times.
+  void lose_next_answer(int before = 0) {
+    fails_.assign(static_cast<std::size_t>(before), true);
+    fails_.insert(fails_.end(), {false, true});
+  }
+  void start_with_flaky_store() {
+    wrap = [this](LoopManager& loop, std::unique_ptr<Store> store) {
+      return std::make_unique<FlakyStore>(loop, std::move(store), [this] {
+        if (fails_.empty()) return false;
+        const bool fails = fails_.front();
+        fails_.pop_front();
+        return fails;
+      });
+    };
+    start();
+  }
+  /// `$poison` alone is in the first transaction, which is put aside.
+  void park_one() {
+    service().usually = [&] {
+      return FakeService::status(service().received.back().events[0] == "$poison" ? 400 : 200);
+    };
+    submit({"$poison"});
+    run_until([&] { return status().parked == 1 && status().up; });
+    service().received.clear();
+    service().usually = [] { return FakeService::ok(); };
+  }
+
+ private:
+  std::deque<bool> fails_;
+};
 
 TEST_F(DeliveryTest, SendsTheFirstEventAtOnce) {
   start();
@@ -402,6 +437,23 @@ TEST_F(DeliveryTest, ParksWhatIsRefusedAgainAndAgainAndGoesOn) {
   EXPECT_TRUE(settle(delivery().parked(10)).empty());
 }
 
+// Otherwise each but the first one would take 9 times the longest wait, and all behind it, too.
+TEST_F(DeliveryTest, BeginsAnewWithItsWaitsAfterWhatItHasParked) {
+  options.limits.events = 1;
+  start();
+  service().usually = [&] {
+    return FakeService::status(service().received.back().events[0].starts_with("$poison") ? 400 : 200);
+  };
+  submit(names("$poison", 1, 3));
+  submit({"$good"});
+  run_until([&] { return status().parked == 3 && status().up; }, 24h);
+  ASSERT_EQ(service().received.size(), 31);
+  for (std::size_t i : {10, 20}) {
+    EXPECT_LT(service().received[i].at - service().received[i - 1].at, 1s) << i;
+    EXPECT_LE(service().received[i + 1].at - service().received[i].at, 2200ms + 20ms) << i;
+  }
+}
+
 TEST_F(DeliveryTest, NeverParksForWhatIsNotTheContentsFault) {
   options.park_after = 2;
   start();
@@ -441,6 +493,122 @@ TEST_F(DeliveryTest, SendsNothingWhilePaused) {
   settle(delivery().resume());
   drain();
   EXPECT_EQ(service().transactions(), (std::vector<Events>{{"$1"}, names("$", 2, 60)}));
+}
+
+TEST_F(DeliveryTest, KnowsHowLongEventsWaitWithoutATransaction) {
+  start();
+  settle(delivery().pause());
+  EXPECT_FALSE(status().oldest);
+  const Milliseconds before = wall_milliseconds(process->loop());
+  submit({"$1"});
+  const Milliseconds after = wall_milliseconds(process->loop());
+  run_for(10min);
+  submit({"$2"});
+  ASSERT_TRUE(status().oldest);
+  EXPECT_GE(*status().oldest, before);
+  EXPECT_LE(*status().oldest, after);
+  kill();
+  start();
+  EXPECT_EQ(status().backlog, 2);
+  EXPECT_FALSE(status().oldest) << "that is not read";
+  submit({"$3"});
+  EXPECT_FALSE(status().oldest) << "others are older";
+
+  service().usually = [] { return FakeService::status(500); };
+  settle(delivery().resume());
+  run_until([&] { return status().next_retry.has_value(); });
+  EXPECT_EQ(status().oldest.value_or(0) / 1000, before / 1000);
+  service().usually = [] { return FakeService::ok(); };
+  drain();
+  EXPECT_FALSE(status().oldest);
+  settle(delivery().pause());
+  submit({"$4"});
+  ASSERT_TRUE(status().oldest);
+  EXPECT_GT(*status().oldest, after + 600'000 - 1);
+}
+
+// It is in the queue again, though nobody knows.
+TEST_F(DeliveryTest, SendsWhatWasPutBackThoughTheStoreCouldNotSaySo) {
+  options.park_after = 1;
+  start_with_flaky_store();
+  park_one();
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().requeue(1)), std::system_error);
+  submit({"$2"});
+  run_until([&] { return service().received.size() == 2; });
+  drain();
+  EXPECT_EQ(service().transactions(), (std::vector<Events>{{"$poison"}, {"$2"}}));
+  EXPECT_EQ(service().ids(), (Ids{1, 2}));
+  EXPECT_EQ(status().parked, 0);
+  EXPECT_EQ(status().backlog, 0);
+}
+
+TEST_F(DeliveryTest, PutsBackThoughNobodyWaitsForItsAnswerAnyMore) {
+  options.park_after = 1;
+  start();
+  park_one();
+  Promise<bool> asked = delivery().requeue(1);
+  asked = {};
+  run_until([&] { return service().received.size() == 1; });
+  drain();
+  EXPECT_EQ(service().ids(), Ids{1});
+  EXPECT_EQ(status().parked, 0);
+  asked = delivery().pause().then([] { return true; });
+  asked = {};
+  run_until([&] { return status().paused; });
+}
+
+TEST_F(DeliveryTest, LetsNothingOvertakeWhatIsBeingPutBack) {
+  options.park_after = 1;
+  start();
+  park_one();
+  Promise<bool> asked = delivery().requeue(1);
+  Promise<std::vector<bool>> accepted = scheduler().accept({event("$2")});
+  EXPECT_TRUE(settle(std::move(asked)));
+  settle(std::move(accepted));
+  run_until([&] { return service().received.size() == 2; });
+  drain();
+  EXPECT_EQ(service().ids(), (Ids{1, 2}));
+}
+
+// Goal: what was refused did not happen, and what is shown is what a restart finds.
+TEST_F(DeliveryTest, IsAsItIsShownAfterAPauseThatTheStoreCouldNotConfirm) {
+  start_with_flaky_store();
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().pause()), std::system_error);
+  EXPECT_FALSE(status().paused);
+  run_for(1min);
+  kill();
+  start();
+  EXPECT_FALSE(status().paused);
+  submit({"$1"});
+  drain();
+
+  settle(delivery().pause());
+  lose_next_answer();
+  EXPECT_THROW(settle(delivery().resume()), std::system_error);
+  lose_next_answer(5);  // nor does the store hear at once how it was
+  run_for(10min);
+  kill();
+  start();
+  EXPECT_TRUE(status().paused);
+}
+
+TEST_F(DeliveryTest, IsPausedIfASecondTrySucceedsWhileTheFirstOneIsBeingUndone) {
+  start_with_flaky_store();
+  // Before the first one is undone, while it is, after.
+  for (Duration later = 490ms; later < 540ms; later += 1ms) {
+    lose_next_answer();
+    EXPECT_THROW(settle(delivery().pause()), std::system_error);
+    run_for(later);
+    settle(delivery().pause());
+    run_for(1min);
+    EXPECT_TRUE(status().paused) << later.count();
+    const auto known = settle(program().store().services());
+    ASSERT_EQ(known.size(), 1);
+    ASSERT_TRUE(known[0].paused) << later.count();
+    settle(delivery().resume());
+  }
 }
 
 TEST_F(DeliveryTest, CountsAsSentWhatIsForAServiceWithoutUrl) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,7 +34,9 @@ class FlakyStore final : public Store {
                        std::string reason) override {
     return store_->failed(std::move(service), transaction, failures, refusals, std::move(reason));
   }
-  Promise<void> pause(std::string service, bool paused) override { return store_->pause(std::move(service), paused); }
+  Promise<void> pause(std::string service, bool paused) override {
+    return unreliable<void>([&] { return store_->pause(std::move(service), paused); });
+  }
   Promise<std::vector<ServiceRecord>> services() override { return store_->services(); }
   Promise<std::vector<ParkedTransaction>> parked(std::string service, std::size_t most) override {
     return store_->parked(std::move(service), most);
@@ -54,10 +57,16 @@ class FlakyStore final : public Store {
   Promise<T> unreliable(const F& call) {
     const auto error = std::make_exception_ptr(std::system_error(std::make_error_code(std::errc::io_error)));
     if (fails_()) return rejected<T>(loop_, error);
-    return call().then([this, error](T result) -> T {
-      if (fails_()) std::rethrow_exception(error);
-      return result;
-    });
+    if constexpr (std::is_void_v<T>) {
+      return call().then([this, error] {
+        if (fails_()) std::rethrow_exception(error);
+      });
+    } else {
+      return call().then([this, error](T result) -> T {
+        if (fails_()) std::rethrow_exception(error);
+        return result;
+      });
+    }
   }
 
   LoopManager& loop_;

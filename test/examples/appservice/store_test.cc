@@ -309,6 +309,7 @@ TEST_P(StoreTest, PutsATransactionAsideAndBack) {
   const Advanced next = settle(store->advance(std::move(park)));
   EXPECT_EQ(events_of(*next.next), Events{"$2"});
   EXPECT_EQ(counted().backlog, 2);
+  EXPECT_EQ(counted().parked, 1);
   reopen();
   EXPECT_EQ(record().backlog, 2);
   EXPECT_EQ(record().parked, 1);
