@@ -260,6 +260,22 @@ TEST_P(StoreTest, ForgetsTheOldestIdsOfWhatIsDone) {
   EXPECT_EQ(events_of(*advance(Step::Kind::None, 0, "b").next), Events{"$waits"});
 }
 
+TEST_P(StoreTest, ForgetsWhatIsDoneAfterItsTurnToBeForgotten) {
+  reopen(50);
+  accept({"$waits"}, {"b"});
+  for (int i = 0; i < 1100; i += 100) {
+    Events some;
+    for (int j = 0; j < 100; ++j) some.push_back("$" + std::to_string(i + j));
+    accept(some, {"a"}, {"a"});
+    advance(Step::Kind::Done, i / 100 + 1);
+  }
+  ASSERT_EQ(advance(Step::Kind::None, 0, "b").next->id, 1);
+  EXPECT_EQ(accept({"$waits"}, {"b"}).known, std::vector<bool>{true});
+  EXPECT_FALSE(advance(Step::Kind::Done, 1, "b").next);
+  EXPECT_EQ(accept({"$waits"}, {"b"}).known, std::vector<bool>{false});
+  EXPECT_EQ(accept({"$1099"}).known, std::vector<bool>{true});
+}
+
 TEST_P(StoreTest, KeepsAnEventUntilAllServicesHaveIt) {
   accept({"$1"}, {"a", "b"});
   ASSERT_TRUE(advance().next);
