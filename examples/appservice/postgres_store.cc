@@ -263,6 +263,10 @@ END
 $$;
 )";
 
+/// The most that limits.bytes_per_transaction may be, and what the columns beside the bodies take. Whatever was frozen
+/// once must be given again: a limit that it does not fit in would be met for ever.
+constexpr std::size_t kMostResultBytes = (std::size_t{1} << 30) + (64U << 20);
+
 PostgresOptions options_for(const std::string& uri) {
   PostgresOptions options;
   options.uri = uri;
@@ -270,6 +274,7 @@ PostgresOptions options_for(const std::string& uri) {
   options.migrations = {{1, kSchema}, {2, kForgetLate}};
   options.schema_table = "snowfox_appservice_schema";
   options.lock_key = kLockKey;
+  options.max_result_bytes = kMostResultBytes;
   // Who submits is told at once, and whoever delivers tries again by himself.
   options.require_connected = true;
   return options;

@@ -231,6 +231,20 @@ TEST_P(StoreTest, SendsAnEventHoweverLargeItIs) {
   EXPECT_EQ(events_of(*advance().next), Events{"$1"});
 }
 
+TEST_P(StoreTest, GivesATransactionThatIsAsLargeAsItMayBe) {
+  limits.bytes = 128U << 20;
+  for (const char* id : {"$1", "$2", "$3", "$4", "$5"}) {
+    Submission large = submission({id});
+    large.events[0].body.insert(1, R"("text":")" + std::string(15U << 20, 'x') + R"(",)");
+    settle(store->accept(std::move(large)));
+  }
+  const Advanced first = advance();
+  ASSERT_TRUE(first.next);
+  EXPECT_EQ(first.next->events, 5);
+  EXPECT_GT(first.next->body->size(), 75U << 20);
+  EXPECT_FALSE(advance(Step::Kind::Done, 1).next);
+}
+
 TEST_P(StoreTest, QueuesAKnownEventForNobody) {
   accept({"$1"});
   const Accepted again = accept({"$1", "$2", "$2"}, {"a", "b"}, {"b"});
