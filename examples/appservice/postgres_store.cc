@@ -201,13 +201,80 @@ END
 $$;
 )";
 
+// What a service has is forgotten at once if its turn to be forgotten has been; those of which that was not done go
+// now.
+constexpr const char* kForgetLate = R"(
+DELETE FROM events WHERE waiting = 0 AND sequence <= (SELECT up_to FROM forgotten);
+
+-- One row for each event of the next transaction; or one, without a transaction.
+CREATE OR REPLACE FUNCTION appservice_advance(
+  service TEXT, kind BIGINT, done BIGINT, why TEXT, most_events BIGINT, most_bytes BIGINT, now BIGINT, counted BOOLEAN)
+RETURNS TABLE (txn BIGINT, at BIGINT, failed BIGINT, refused BIGINT, backlog BIGINT, event TEXT, age BIGINT,
+               since BIGINT)
+LANGUAGE plpgsql AS $$
+DECLARE
+  next application_services_txns;
+  chosen BIGINT[];
+  waiting_events BIGINT;
+BEGIN
+  IF kind = 1 THEN
+    DELETE FROM events WHERE waiting = 1 AND sequence <= (SELECT up_to FROM forgotten)
+      AND sequence IN (SELECT q.sequence FROM queue q WHERE q.as_id = service AND q.txn_id = done);
+    WITH gone AS (DELETE FROM queue WHERE as_id = service AND txn_id = done RETURNING sequence)
+    UPDATE events SET waiting = waiting - 1, body = CASE waiting WHEN 1 THEN '' ELSE body END
+    FROM gone WHERE events.sequence = gone.sequence;
+    DELETE FROM application_services_txns WHERE as_id = service AND txn_id = done;
+  ELSIF kind = 2 THEN
+    UPDATE queue SET txn_id = 0 WHERE as_id = service AND txn_id = done;
+    DELETE FROM application_services_txns WHERE as_id = service AND txn_id = done;
+  ELSIF kind = 3 THEN
+    UPDATE application_services_txns SET parked = TRUE, reason = why WHERE as_id = service AND txn_id = done;
+  END IF;
+
+  SELECT * INTO next FROM application_services_txns WHERE as_id = service AND NOT parked ORDER BY txn_id LIMIT 1;
+  IF NOT FOUND THEN
+    SELECT array_agg(c.sequence) INTO chosen FROM (
+      SELECT q.sequence, row_number() OVER w AS number, sum(appservice_bytes(q.body, q.age_ts, now)) OVER w AS bytes
+      FROM (SELECT queue.sequence, events.body, events.age_ts FROM queue JOIN events USING (sequence)
+            WHERE as_id = service AND txn_id = 0 ORDER BY sequence LIMIT most_events) AS q
+      WINDOW w AS (ORDER BY q.sequence)) AS c
+    WHERE c.number = 1 OR c.bytes <= most_bytes - 13;
+    IF chosen IS NULL THEN
+      UPDATE application_services_state SET state = 'up' WHERE as_id = service AND state <> 'up';
+    ELSE
+      INSERT INTO application_services_txns (as_id, txn_id, events, created)
+      VALUES (service, appservice_next_id(service), cardinality(chosen), now) RETURNING * INTO next;
+      UPDATE queue SET txn_id = next.txn_id WHERE as_id = service AND txn_id = 0 AND sequence = ANY (chosen);
+    END IF;
+  END IF;
+
+  IF counted THEN
+    SELECT count(*) INTO waiting_events FROM queue WHERE as_id = service AND txn_id NOT IN
+      (SELECT t.txn_id FROM application_services_txns t WHERE t.as_id = service AND t.parked);
+  END IF;
+  IF next.txn_id IS NULL THEN
+    RETURN QUERY SELECT 0::BIGINT, 0::BIGINT, 0::BIGINT, 0::BIGINT, waiting_events, ''::TEXT, 0::BIGINT, 0::BIGINT;
+  ELSE
+    RETURN QUERY SELECT next.txn_id, next.created, next.failures, next.refusals, waiting_events, events.body,
+                        events.age_ts, events.accepted
+    FROM queue JOIN events USING (sequence) WHERE as_id = service AND txn_id = next.txn_id ORDER BY sequence;
+  END IF;
+END
+$$;
+)";
+
+/// The most that limits.bytes_per_transaction may be, and what the columns beside the bodies take. Whatever was frozen
+/// once must be given again: a limit that it does not fit in would be met for ever.
+constexpr std::size_t kMostResultBytes = (std::size_t{1} << 30) + (64U << 20);
+
 PostgresOptions options_for(const std::string& uri) {
   PostgresOptions options;
   options.uri = uri;
   options.application_name = "snowfox-appservice";
-  options.migrations = {{1, kSchema}};
+  options.migrations = {{1, kSchema}, {2, kForgetLate}};
   options.schema_table = "snowfox_appservice_schema";
   options.lock_key = kLockKey;
+  options.max_result_bytes = kMostResultBytes;
   // Who submits is told at once, and whoever delivers tries again by himself.
   options.require_connected = true;
   return options;

@@ -231,6 +231,20 @@ TEST_P(StoreTest, SendsAnEventHoweverLargeItIs) {
   EXPECT_EQ(events_of(*advance().next), Events{"$1"});
 }
 
+TEST_P(StoreTest, GivesATransactionThatIsAsLargeAsItMayBe) {
+  limits.bytes = 128U << 20;
+  for (const char* id : {"$1", "$2", "$3", "$4", "$5"}) {
+    Submission large = submission({id});
+    large.events[0].body.insert(1, R"("text":")" + std::string(15U << 20, 'x') + R"(",)");
+    settle(store->accept(std::move(large)));
+  }
+  const Advanced first = advance();
+  ASSERT_TRUE(first.next);
+  EXPECT_EQ(first.next->events, 5);
+  EXPECT_GT(first.next->body->size(), 75U << 20);
+  EXPECT_FALSE(advance(Step::Kind::Done, 1).next);
+}
+
 TEST_P(StoreTest, QueuesAKnownEventForNobody) {
   accept({"$1"});
   const Accepted again = accept({"$1", "$2", "$2"}, {"a", "b"}, {"b"});
@@ -264,6 +278,22 @@ TEST_P(StoreTest, ForgetsTheOldestIdsOfWhatIsDone) {
   EXPECT_EQ(accept({"$1099"}).known, std::vector<bool>{true});
   EXPECT_EQ(accept({"$waits"}).known, std::vector<bool>{true});
   EXPECT_EQ(events_of(*advance(Step::Kind::None, 0, "b").next), Events{"$waits"});
+}
+
+TEST_P(StoreTest, ForgetsWhatIsDoneAfterItsTurnToBeForgotten) {
+  reopen(50);
+  accept({"$waits"}, {"b"});
+  for (int i = 0; i < 1100; i += 100) {
+    Events some;
+    for (int j = 0; j < 100; ++j) some.push_back("$" + std::to_string(i + j));
+    accept(some, {"a"}, {"a"});
+    advance(Step::Kind::Done, i / 100 + 1);
+  }
+  ASSERT_EQ(advance(Step::Kind::None, 0, "b").next->id, 1);
+  EXPECT_EQ(accept({"$waits"}, {"b"}).known, std::vector<bool>{true});
+  EXPECT_FALSE(advance(Step::Kind::Done, 1, "b").next);
+  EXPECT_EQ(accept({"$waits"}, {"b"}).known, std::vector<bool>{false});
+  EXPECT_EQ(accept({"$1099"}).known, std::vector<bool>{true});
 }
 
 TEST_P(StoreTest, KeepsAnEventUntilAllServicesHaveIt) {
