@@ -60,6 +60,9 @@ class ServiceClient {
   ServiceClient(LoopManager& loop, HttpRequester& for_transactions, HttpRequester& for_questions,
                 const ServiceClientOptions& options) noexcept
       : loop_(loop), for_transactions_(for_transactions), for_questions_(for_questions), options_(options) {}
+  /// All by one.
+  ServiceClient(LoopManager& loop, HttpRequester& requester, const ServiceClientOptions& options) noexcept
+      : ServiceClient(loop, requester, requester, options) {}
 
   void set_options(const ServiceClientOptions& options) noexcept { options_ = options; }
 

@@ -120,7 +120,7 @@ Parts::Parts(const std::string& configuration)
     : settings_(load_settings(configuration).configuration),
       store_(loop_, settings_.configuration.store.path_or_uri, settings_.configuration.remember_event_ids),
       http_client_(loop_, client_settings()),
-      service_client_(loop_, http_client_, http_client_, {}),
+      service_client_(loop_, http_client_, {}),
       scheduler_(loop_, store_, service_client_, delivery_options(settings_.configuration)),
       rooms_(loop_, store_, std::make_shared<const Interest>(settings_.registrations)),
       intake_(loop_, scheduler_, rooms_) {

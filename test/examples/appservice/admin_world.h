@@ -82,7 +82,7 @@ class AdminWorld {
              const Address& address = Address::tcp("127.0.0.1", 0))
       : loop_(loop),
         requester_(loop, [this](const HttpClientRequest& request) { return ask(request); }),
-        client_(loop, requester_, requester_, {}),
+        client_(loop, requester_, {}),
         store_(loop, std::make_unique<SqliteStore>(loop, directory_ / "store.db", 1000)),
         scheduler_(loop, store_, client_, options()),
         monitoring_(loop),

@@ -127,7 +127,7 @@ class SchedulerProgram {
                    const WrapStore& wrap)
       : loop_(loop),
         requester_(loop, [this, &services](const HttpClientRequest& request) { return ask(services, request); }),
-        client_(loop, requester_, requester_, {}),
+        client_(loop, requester_, {}),
         store_(wrap(loop, std::make_unique<SqliteStore>(loop, file, 1'000'000))),
         scheduler_(loop, *store_, client_, options) {
     begun_ = store_->services().then([this, registrations](std::vector<ServiceRecord> known) {
