@@ -56,6 +56,23 @@ TEST_F(SqliteThreadsTest, RunsFunctionsOnAnotherThreadAndContinuesOnTheLoop) {
   EXPECT_EQ(outcome(loop, std::move(continued)), here);
 }
 
+// Goal: what is given belongs to the loop's thread, and goes there, though a function takes it by value.
+TEST_F(SqliteThreadsTest, GivesUpWhatItWasGivenOnTheLoop) {
+  SqliteDatabase db(loop, options);
+  std::vector<std::thread::id> gone_on;
+  const auto make = [&] {
+    return std::shared_ptr<int>(new int(7), [&](const int* number) {
+      gone_on.push_back(std::this_thread::get_id());
+      delete number;
+    });
+  };
+  outcome(loop,
+          db.write([held = make()](SqliteTransaction&, std::shared_ptr<int> given) { return *held + *given; }, make()));
+  outcome(loop,
+          db.read([held = make()](SqliteSnapshot&, std::shared_ptr<int> given) { return *held + *given; }, make()));
+  EXPECT_THAT(gone_on, ::testing::ElementsAreArray(std::vector(4, std::this_thread::get_id())));
+}
+
 // Goal: ten thousand who write one thing after the other share commits.
 TEST_F(SqliteThreadsTest, CommitsForManyAtATime) {
   FaultyDisk disk;
