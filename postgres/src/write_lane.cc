@@ -168,7 +168,7 @@ void WriteLane::give_results() noexcept {
   ++commits_;
   const std::size_t units = under_way();
   // Twice as many as went well: back to all, some commits after one that failed.
-  most_units_ = std::min(options_.units_per_commit, std::max(most_units_, 2 * units));
+  most_units_ = std::clamp<std::size_t>(2 * units, most_units_, std::max<std::size_t>(options_.units_per_commit, 1));
   if (!committed_.empty()) committed_({.units = units, .waited = oldest_waited_, .took = commit_time_});
   std::size_t step = 1;
   for (std::size_t unit = 0; !calls_under_way().empty(); ++unit) {

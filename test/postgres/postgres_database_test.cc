@@ -230,6 +230,13 @@ TEST_F(PostgresDatabaseTest, CommitsNoMoreUnitsAndBytesAtATimeThanMayBe) {
   EXPECT_EQ(db->status().commits, 7U);
 }
 
+TEST_F(PostgresDatabaseTest, CommitsOneUnitAtATimeAtLeast) {
+  options.units_per_commit = 0;
+  open_and_wait();
+  for (const char* name : {"one", "two"}) outcome(loop, db->write({.deadline = 5s}, insert(name)));
+  EXPECT_EQ(db->status().commits, 2U);
+}
+
 TEST_F(PostgresDatabaseTest, CancelsAReadWhoseDeadlineHasCome) {
   open_and_wait();
   const auto error = failure(loop, db->read({.deadline = 100ms}, "SELECT pg_sleep(1000)"));

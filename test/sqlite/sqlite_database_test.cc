@@ -252,6 +252,13 @@ TEST_F(SqliteDatabaseTest, RefusesMoreUnitsThanItMayHold) {
   EXPECT_EQ(db->status().writes.counters.refused, 1);
 }
 
+TEST_F(SqliteDatabaseTest, CommitsOneAtATimeAtLeast) {
+  options.units_per_commit = 0;
+  open();
+  for (const char* name : {"one", "two"}) outcome(loop, db->write(&insert, std::string(name)));
+  EXPECT_EQ(db->status().commits, 2U);
+}
+
 TEST_F(SqliteDatabaseTest, RefusesMoreBytesThanItMayHold) {
   options.max_bytes = 10'000;
   open();
