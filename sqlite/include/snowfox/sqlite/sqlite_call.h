@@ -93,6 +93,11 @@ std::size_t held_bytes(const T& argument) noexcept {
   }
 }
 
+/// `function(Access&, arguments...)` can be called, with what a call keeps of them.
+template <typename Access, typename F, typename... Arguments>
+concept SqliteFunction = std::is_invocable_v<std::add_lvalue_reference_t<std::decay_t<F>>, Access&,
+                                             std::add_lvalue_reference_t<std::decay_t<Arguments>>...>;
+
 /// Access is SqliteTransaction or SqliteSnapshot.
 template <typename Access, typename F, typename... Arguments>
 class SqliteCallOf final : public SqliteCall {

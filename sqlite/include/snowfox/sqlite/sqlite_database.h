@@ -70,15 +70,13 @@ class SqliteDatabase {
   ///
   /// In a co_await expression, give what the function needs as arguments rather than captures; see Task.
   template <typename F, typename... Arguments>
-  requires std::invocable < std::decay_t<F>
-  &, SqliteTransaction&, std::decay_t<Arguments>&... > auto write(F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteTransaction, F, Arguments...>
+  auto write(F&& function, Arguments&&... arguments) {
     return write(SqliteCallOptions{}, std::forward<F>(function), std::forward<Arguments>(arguments)...);
   }
   template <typename F, typename... Arguments>
-  requires std::invocable < std::decay_t<F>
-  &, SqliteTransaction&,
-      std::decay_t<Arguments>&... >
-          auto write(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteTransaction, F, Arguments...>
+  auto write(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
     using Call = SqliteCallOf<SqliteTransaction, std::decay_t<F>, std::decay_t<Arguments>...>;
     Promise<typename Call::Result> promise(new ValueState<typename Call::Result>(&loop_, options.id));
     submit_write(std::make_unique<Call>(*promise.state(), options, std::forward<F>(function),
@@ -89,15 +87,13 @@ class SqliteDatabase {
   /// Calls `function(SqliteSnapshot&, arguments...)` on another thread and gives what it returns. All that it reads is
   /// of one moment. Otherwise as write().
   template <typename F, typename... Arguments>
-  requires std::invocable < std::decay_t<F>
-  &, SqliteSnapshot&, std::decay_t<Arguments>&... > auto read(F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteSnapshot, F, Arguments...>
+  auto read(F&& function, Arguments&&... arguments) {
     return read(SqliteCallOptions{}, std::forward<F>(function), std::forward<Arguments>(arguments)...);
   }
   template <typename F, typename... Arguments>
-  requires std::invocable < std::decay_t<F>
-  &, SqliteSnapshot&,
-      std::decay_t<Arguments>&... >
-          auto read(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteSnapshot, F, Arguments...>
+  auto read(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
     using Call = SqliteCallOf<SqliteSnapshot, std::decay_t<F>, std::decay_t<Arguments>...>;
     Promise<typename Call::Result> promise(new ValueState<typename Call::Result>(&loop_, options.id));
     submit_read(std::make_unique<Call>(*promise.state(), options, std::forward<F>(function),
