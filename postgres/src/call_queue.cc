@@ -80,8 +80,10 @@ void CallQueue::settle(PostgresCall& call, PostgresResults&& results) noexcept {
   ++counters_.done;
   PromiseState& state = *std::exchange(call.state_, nullptr);
   state.set_producer(nullptr);
-  tell(state.id(), StepKind::Fulfilled, call);
+  // A copy, and last: whoever is told may drop the promise.
+  const CorrelationId id = state.id();
   state.notify();
+  tell(id, StepKind::Fulfilled, call);
   announcer_.announce();
 }
 
@@ -90,8 +92,9 @@ void CallQueue::settle(PostgresCall& call, const std::exception_ptr& error) noex
   if (!call.wanted()) return;
   --unsettled_;
   ++counters_.failed;
-  tell(call.state_->id(), StepKind::Rejected, call);
+  const CorrelationId id = call.state_->id();
   reject(call, error);
+  tell(id, StepKind::Rejected, call);
   announcer_.announce();
 }
 
@@ -115,8 +118,9 @@ std::exception_ptr CallQueue::error(const PostgresCall& call, std::error_code co
 void CallQueue::time_out(PostgresCall& call) noexcept {
   --unsettled_;
   ++counters_.timed_out;
-  tell(call.state_->id(), StepKind::TimedOut, call);
+  const CorrelationId id = call.state_->id();
   reject(call, error(call, Errc::DeadlineExceeded, call.under_way_ ? "under way still" : "not begun"));
+  tell(id, StepKind::TimedOut, call);
   give_up(call);
 }
 

@@ -1,6 +1,7 @@
 #include "postgres_exchange.h"
 
 #include <charconv>
+#include <utility>
 
 #include "sql.h"
 
@@ -69,6 +70,10 @@ void PostgresExchange::fail(std::size_t step, const PGresult* result) {
   const std::string_view word = severity == nullptr ? "" : severity;
   failure_.emplace(Failure{
       .step = step, .sqlstate = sqlstate, .what = message_of(result), .fatal = word == "FATAL" || word == "PANIC"});
+}
+
+void PostgresExchange::refuse(std::size_t step, std::string&& why) {
+  if (!failure_) failure_.emplace(Failure{step, "54000", std::move(why), false, true});
 }
 
 std::string message_of(const PGresult* result) {

@@ -23,7 +23,8 @@ class PostgresExchange {
     std::size_t step;
     std::string sqlstate;
     std::string what;
-    bool fatal;  ///< the server has ended the session: not the statement's fault
+    bool fatal;            ///< the server has ended the session: not the statement's fault
+    bool refused = false;  ///< by libpq: it was not sent
   };
 
   PostgresExchange(std::size_t max_rows, std::size_t max_bytes) noexcept : max_rows_(max_rows), max_bytes_(max_bytes) {}
@@ -43,6 +44,8 @@ class PostgresExchange {
   /// It gave more than the limits allow, and the rest was not kept.
   bool overflown(std::size_t step) const { return steps_[step].overflown; }
   bool overflown() const noexcept { return overflown_; }
+  /// A statement of it cannot be sent, over no connection.
+  bool refused() const noexcept { return failure_ && failure_->refused; }
 
   /// The server has said that it is committed.
   bool committed() const noexcept { return committed_; }
@@ -55,6 +58,8 @@ class PostgresExchange {
   /// Keeps what `result` has of the step.
   void take(std::size_t step, const PGresult* result);
   void fail(std::size_t step, const PGresult* result);
+  /// libpq does not take the step, for what it says.
+  void refuse(std::size_t step, std::string&& why);
 
  private:
   struct Step {

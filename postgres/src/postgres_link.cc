@@ -311,7 +311,7 @@ bool PostgresLink::send_statement(std::size_t step) {
     std::vector<Oid> types;
     for (const PostgresParameter& parameter : statement.parameters) types.push_back(parameter.type());
     if (PQsendPrepare(connection_.get(), kept.name.c_str(), statement.sql.c_str(), count, types.data()) == 0) {
-      return false;
+      return not_sent(step);
     }
     expected_.push_back({.kind = Expected::Kind::Prepare, .step = step, .statement = &kept});
   }
@@ -325,10 +325,18 @@ bool PostgresLink::send_statement(std::size_t step) {
   }
   if (PQsendQueryPrepared(connection_.get(), kept.name.c_str(), count, values.data(), lengths.data(), formats.data(),
                           0) == 0) {
-    return false;
+    return not_sent(step);
   }
   expected_.push_back({.kind = Expected::Kind::Execute, .step = step});
   return true;
+}
+
+// False. While the connection stands it is the statement's fault, and so it would be over any other connection; but of
+// COMMIT, nobody knows whether it left.
+bool PostgresLink::not_sent(std::size_t step) {
+  const bool commit = exchange_->commits() && step + 1 == exchange_->size();
+  if (!rolling_back_ && !commit && PQstatus(connection_.get()) == CONNECTION_OK) exchange_->refuse(step, why());
+  return false;
 }
 
 bool PostgresLink::send_end() {

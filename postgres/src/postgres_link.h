@@ -105,6 +105,7 @@ class PostgresLink final : private PollTarget {
   bool send(PostgresExchange& exchange);
   bool send_statement(std::size_t step);
   bool send_end();
+  bool not_sent(std::size_t step);
   bool flush();
   void receive();
   void take(const Result& result);

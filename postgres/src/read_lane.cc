@@ -64,7 +64,12 @@ class ReadLane::Reader final : private PostgresLink::Owner {
   }
   void on_lost(bool under_way) noexcept override {
     if (under_way) {
-      lane_.put_back(*std::exchange(call_, nullptr));
+      PostgresCall& call = *std::exchange(call_, nullptr);
+      if (exchange_.refused()) {
+        finish(call, error_of(exchange_, exchange_.statement(0)));
+      } else {
+        lane_.put_back(call);
+      }
       exchange_.clear();
     }
     if (lane_.connected() == 0) {
@@ -118,8 +123,11 @@ std::size_t ReadLane::connected() const noexcept {
 void ReadLane::submit(std::unique_ptr<PostgresCall> call) noexcept {
   std::exception_ptr error = refusal_of(writer_, connected() != 0, options_.require_connected);
   try {
-    const std::string& sql = call->unit().statements().front().sql;
-    if (denied(sql)) throw PostgresError(PostgresErrc::Denied, "read: not in a read: " + shown(sql));
+    const PostgresStatement& statement = call->unit().statements().front();
+    if (denied(statement.sql)) {
+      throw PostgresError(PostgresErrc::Denied, "read: not in a read: " + shown(statement.sql));
+    }
+    check_sendable(statement, "read");
   } catch (...) {
     error = std::current_exception();
   }

@@ -8,6 +8,8 @@ namespace snowfox {
 namespace {
 
 constexpr std::size_t kShownBytes = 120;
+/// https://www.postgresql.org/docs/15/protocol-message-formats.html: Bind counts them with 16 bits.
+constexpr std::size_t kMostParameters = 65535;
 
 bool letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -61,6 +63,17 @@ std::string shown(std::string_view sql) {
   std::replace_if(
       text.begin(), text.end(), [](char c) { return space(c); }, ' ');
   return text;
+}
+
+void check_sendable(const PostgresStatement& statement, std::string_view what) {
+  const std::string_view sql = statement.sql;
+  if (const std::size_t zero = sql.find('\0'); zero != sql.npos) {
+    throw PostgresError("22021", std::string(what) + ": " + shown(sql.substr(0, zero)) + ": there is a zero in it");
+  }
+  if (statement.parameters.size() > kMostParameters) {
+    throw PostgresError("54023", std::string(what) + ": " + shown(sql) + ": more than " +
+                                     std::to_string(kMostParameters) + " parameters");
+  }
 }
 
 }  // namespace snowfox

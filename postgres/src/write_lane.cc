@@ -90,9 +90,14 @@ void WriteLane::abandon() noexcept {
 }
 
 std::exception_ptr WriteLane::refusal(const PostgresUnit& unit) const noexcept {
-  for (const PostgresStatement& statement : unit.statements()) {
-    if (denied(statement.sql))
-      return postgres_error(PostgresErrc::Denied, "write: not in a unit: ", statement.sql.substr(0, 40));
+  try {
+    for (const PostgresStatement& statement : unit.statements()) {
+      if (denied(statement.sql))
+        return postgres_error(PostgresErrc::Denied, "write: not in a unit: ", statement.sql.substr(0, 40));
+      check_sendable(statement, "write");
+    }
+  } catch (...) {
+    return std::current_exception();
   }
   return refusal_of(link_, link_.ready(), options_.require_connected);
 }
@@ -163,7 +168,7 @@ void WriteLane::give_results() noexcept {
   ++commits_;
   const std::size_t units = under_way();
   // Twice as many as went well: back to all, some commits after one that failed.
-  most_units_ = std::min(options_.units_per_commit, std::max(most_units_, 2 * units));
+  most_units_ = std::clamp<std::size_t>(2 * units, most_units_, std::max<std::size_t>(options_.units_per_commit, 1));
   if (!committed_.empty()) committed_({.units = units, .waited = oldest_waited_, .took = commit_time_});
   std::size_t step = 1;
   for (std::size_t unit = 0; !calls_under_way().empty(); ++unit) {
@@ -234,6 +239,9 @@ void WriteLane::on_lost(bool was_under_way) noexcept {
     commit_time_ = loop().now() - commit_began_;
     if (exchange_.committed()) {
       give_results();
+    } else if (exchange_.refused()) {
+      ++failed_commits_;
+      on_failure();
     } else {
       ++failed_commits_;
       // It may have been one of them that has brought the server down.

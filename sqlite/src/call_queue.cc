@@ -61,9 +61,11 @@ void SqliteCallQueue::settle(SqliteCall& call) noexcept {
   }
   --unsettled_;
   ++(call.failed() ? counters_.failed : counters_.done);
-  tell(state.id(), call.failed() ? StepKind::Rejected : StepKind::Fulfilled, call);
+  const StepKind kind = call.failed() ? StepKind::Rejected : StepKind::Fulfilled;
   if (call.failed()) state.store_error(std::move(call.error_));
   state.notify();
+  // Last: whoever is told may drop the promise.
+  tell(call.correlation_id(), kind, call);
 }
 
 void SqliteCallQueue::reject(SqliteCall& call, std::error_code error, std::string_view why) noexcept {
@@ -80,8 +82,8 @@ void SqliteCallQueue::reject(SqliteCall& call, std::error_code error, std::strin
 void SqliteCallQueue::time_out(SqliteCall& call) noexcept {
   --unsettled_;
   ++counters_.timed_out;
-  tell(call.correlation_id(), StepKind::TimedOut, call);
   reject(call, Errc::DeadlineExceeded, call.place_ == SqliteCall::Place::Waiting ? "not begun" : "under way still");
+  tell(call.correlation_id(), StepKind::TimedOut, call);
   give_up(call);
 }
 
@@ -116,8 +118,8 @@ void SqliteCallQueue::reject_waiting() noexcept {
     const std::unique_ptr<SqliteCall> call(&waiting_.front());
     --unsettled_;
     ++counters_.failed;
-    tell(call->correlation_id(), StepKind::Rejected, *call);
     reject(*call, Errc::ShuttingDown, "not begun");
+    tell(call->correlation_id(), StepKind::Rejected, *call);
   }
 }
 
@@ -128,8 +130,9 @@ void SqliteCallQueue::abandon(CallList& under_way) noexcept {
   for (SqliteCall* call = &under_way.front(); call != nullptr; call = under_way.after(*call)) {
     static_cast<Timer&>(*call).disarm();
     call->wanted_.store(false, std::memory_order_relaxed);
-    if (call->state_ != nullptr) tell(call->correlation_id(), StepKind::Rejected, *call);
+    const bool wanted = call->state_ != nullptr;
     reject(*call, Errc::ShuttingDown, "under way still");
+    if (wanted) tell(call->correlation_id(), StepKind::Rejected, *call);
     gone(*call);
     call->queue_ = nullptr;
   }

@@ -1,5 +1,6 @@
 #include "write_lane.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -24,7 +25,7 @@ SqliteWriteLane::SqliteWriteLane(LoopManager& loop, std::unique_ptr<GroupWriter>
       writer_(std::move(writer)),
       marks_(watermarks_of(writer_->options())),
       max_bytes_(writer_->options().max_bytes),
-      units_per_commit_(writer_->options().units_per_commit),
+      units_per_commit_(std::max<std::size_t>(writer_->options().units_per_commit, 1)),
       path_(writer_->options().path),
       results_(results),
       on_back_(std::move(on_back)) {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <snowfox/core/error.h>
@@ -337,6 +338,27 @@ TEST_F(HttpClientHostileTest, ClosesKeptConnectionsThatTheirServersClose) {
   loop.release();
   EXPECT_EQ(client().connections_open(), 0U);
   EXPECT_EQ(client().counters().sent, 1U);
+}
+
+// Goal: so it is with a proxy, whose other kept connections stay and are shown nothing by it.
+TEST_F(HttpClientHostileTest, ClosesKeptConnectionsToAProxyOneByOne) {
+  std::atomic<int> strays = 0;
+  HostileServer proxy([&](auto& connection) {
+    const std::string request = connection.read_request();
+    connection.write(response_with("hello"));
+    if (request.starts_with("GET http://ends.example/ ")) return;
+    if (!connection.read_request().empty()) ++strays;
+  });
+  options.proxy = "http://127.0.0.1:" + std::to_string(proxy.port());
+  Promise<HttpClientResponse> ends = client().send({.url = "http://ends.example/"});
+  EXPECT_EQ(response_to({.url = "http://stays.example/"}).body, "hello");
+  EXPECT_EQ(outcome_of(loop, std::move(ends)).body, "hello");
+  EXPECT_EQ(proxy.connections(), 2);
+  loop.hold();
+  pass(3s);
+  loop.release();
+  EXPECT_EQ(client().connections_open(), 1U);
+  EXPECT_EQ(strays, 0);
 }
 
 // Goal: no descriptor is lost by any of the ways in which exchanges end.

@@ -1,9 +1,12 @@
 // Bodies that come piece by piece.
 #include <gmock/gmock.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include <snowfox/core/error.h>
+#include <snowfox/core/explanation.h>
 #include <snowfox/promises/sleep.h>
 
 #include "hostile_server.h"
@@ -119,6 +122,75 @@ TEST_F(HttpClientStreamTest, MayBeDroppedFromWithin) {
   EXPECT_EQ(pieces, 2);
   EXPECT_EQ(client().under_way(), 0U);
   EXPECT_EQ(client().connections_open(), 0U);
+}
+
+// A download whose parts hold each other: nothing outside holds the promise.
+struct Download {
+  Promise<HttpClientResponse> answer;
+  std::size_t bytes = 0;
+};
+
+// Goal: what takes the body may hold the promise itself, which goes with it when the exchange ends: well, with an
+// error, or with the client.
+TEST_F(HttpClientStreamTest, MayOwnItsOwnPromise) {
+  HostileServer breaking([](auto& connection) {
+    connection.read_request();
+    connection.write("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n1234");
+  });
+  HostileServer silent([](auto& connection) { connection.hang(); });
+  const auto begin = [&](const std::string& url) {
+    const auto download = std::make_shared<Download>();
+    download->answer = client().send({.url = url, .on_body = [download](const auto&, std::string_view piece) {
+                                        download->bytes += piece.size();
+                                        return Promise<void>();
+                                      }});
+    return std::weak_ptr<Download>(download);
+  };
+  const auto answered = begin(server.url());
+  EXPECT_TRUE(run_until(loop, [&] { return answered.expired(); }));
+  EXPECT_EQ(client().counters().answered, 1U);
+  const auto broken = begin(breaking.url());
+  EXPECT_TRUE(run_until(loop, [&] { return broken.expired(); }));
+  EXPECT_EQ(client().counters().failed, 1U);
+  EXPECT_EQ(client().counters().cancelled, 0U);
+  EXPECT_EQ(client().under_way(), 0U);
+  const auto left = begin(silent.url());
+  pass(10ms);
+  drop_client();
+  EXPECT_TRUE(left.expired());
+}
+
+// Goal: so may what a piece is waited for with, and a time-out drops both.
+TEST_F(HttpClientStreamTest, MayWaitForWhatOwnsItsPromise) {
+  auto download = std::make_shared<Download>();
+  const std::weak_ptr<Download> watched = download;
+  download->answer =
+      client().send({.url = server.url(),
+                     .timeouts = HttpClientTimeouts{.total = 300ms},
+                     .on_body = [&](const auto&, std::string_view) {
+                       return sleep(loop, 1h).then([held = std::exchange(download, nullptr)] { held->bytes = 1; });
+                     }});
+  EXPECT_TRUE(run_until(loop, [&] { return watched.expired(); }));
+  EXPECT_EQ(client().counters().failed, 1U);
+  EXPECT_EQ(client().under_way(), 0U);
+}
+
+// Goal: whoever is told that an exchange has ended may drop its promise then and there.
+TEST_F(HttpClientStreamTest, MayBeDroppedByWhoIsToldOfItsEnd) {
+  Promise<HttpClientResponse> promise;
+  int ends = 0;
+  const auto token = loop.lifecycle().step.add([&](const Step& step) {
+    if (step.kind != StepKind::Fulfilled && step.kind != StepKind::Rejected) return;
+    ++ends;
+    promise = {};
+  });
+  for (const char* url : {"/", "http://127.0.0.1:1/"}) {
+    promise = client().send({.url = *url == '/' ? server.url() : url});
+    EXPECT_TRUE(run_until(loop, [&] { return !promise.valid(); }));
+  }
+  EXPECT_EQ(ends, 2);
+  EXPECT_EQ(client().counters().cancelled, 0U);
+  EXPECT_EQ(client().under_way(), 0U);
 }
 
 // Goal: the loop may end in the middle of a body that nobody takes.

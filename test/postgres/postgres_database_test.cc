@@ -1,5 +1,6 @@
 #include <snowfox/postgres/postgres_database.h>
 
+#include <snowfox/core/explanation.h>
 #include <snowfox/promises/task.h>
 #include <snowfox/sources/manual_source.h>
 
@@ -230,6 +231,13 @@ TEST_F(PostgresDatabaseTest, CommitsNoMoreUnitsAndBytesAtATimeThanMayBe) {
   EXPECT_EQ(db->status().commits, 7U);
 }
 
+TEST_F(PostgresDatabaseTest, CommitsOneUnitAtATimeAtLeast) {
+  options.units_per_commit = 0;
+  open_and_wait();
+  for (const char* name : {"one", "two"}) outcome(loop, db->write({.deadline = 5s}, insert(name)));
+  EXPECT_EQ(db->status().commits, 2U);
+}
+
 TEST_F(PostgresDatabaseTest, CancelsAReadWhoseDeadlineHasCome) {
   open_and_wait();
   const auto error = failure(loop, db->read({.deadline = 100ms}, "SELECT pg_sleep(1000)"));
@@ -262,6 +270,31 @@ TEST_F(PostgresDatabaseTest, AUnitUnderWayWhenItsDeadlineComesIsRejectedAndNobod
   EXPECT_THAT(describe(error), HasSubstr("under way still"));
   outcome(loop, db->write(insert("next")));
   EXPECT_THAT(names(), ElementsAre("late", "next"));
+}
+
+TEST_F(PostgresDatabaseTest, WhoIsToldOfACallsEndMayDropItsPromise) {
+  open_and_wait();
+  Promise<PostgresResults> promise;
+  std::vector<StepKind> ends;
+  const auto token = loop.lifecycle().step.add([&](const Step& step) {
+    if (step.kind == StepKind::Kept) return;
+    ends.push_back(step.kind);
+    promise = {};
+  });
+  const auto wait = [&] { EXPECT_TRUE(run_until(loop, [&] { return !promise.valid(); })); };
+  promise = db->write({.id = CorrelationId("well")}, insert("one"));
+  wait();
+  promise = db->write({.id = CorrelationId("ill")}, insert("one"));
+  wait();
+  {
+    PostgresDatabase unreachable(loop, {.uri = "postgresql://127.0.0.1:1/none"});
+    promise = unreachable.write({.deadline = 20ms, .id = CorrelationId("late")}, insert("two"));
+    wait();
+  }
+  promise = db->write({.id = CorrelationId("left")}, insert("three"));
+  EXPECT_THAT(loop.audit().findings(), IsEmpty());
+  db.reset();
+  EXPECT_THAT(ends, ElementsAre(StepKind::Fulfilled, StepKind::Rejected, StepKind::TimedOut, StepKind::Rejected));
 }
 
 TEST_F(PostgresDatabaseTest, DroppingAPromiseTakesBackWhatHasNotBegun) {

@@ -7,6 +7,7 @@
 namespace snowfox {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -97,6 +98,40 @@ TEST_F(PostgresValuesTest, ConvertsNothingOnTheQuiet) {
 TEST_F(PostgresValuesTest, RefusesTextWithAZeroInIt) {
   EXPECT_THROW(PostgresParameter(std::string("a\0b", 3)), PostgresError);
   EXPECT_THROW(PostgresParameter(std::vector<std::string>{std::string(1, '\0')}), PostgresError);
+}
+
+TEST_F(PostgresValuesTest, RefusesSqlWithAZeroInIt) {
+  const std::string sql("SELECT 1\0 WHERE false", 21);
+  EXPECT_EQ(code_of(failure(loop, db->read(sql))), PostgresErrc::Data);
+  const auto error = failure(loop, db->write(PostgresUnit("SELECT 1").add(sql)));
+  EXPECT_EQ(code_of(error), PostgresErrc::Data);
+  EXPECT_THAT(describe(error), HasSubstr("SELECT 1: there is a zero in it"));
+}
+
+// The protocol counts them with 16 bits. What cannot be sent holds up nothing else.
+TEST_F(PostgresValuesTest, TakesAsManyParametersAsTheProtocolDoes) {
+  const auto statement = [](std::size_t count) {
+    std::string sql = "SELECT cardinality(ARRAY[";
+    for (std::size_t i = 1; i <= count; ++i) sql += (i == 1 ? "$" : ",$") + std::to_string(i);
+    return PostgresStatement(sql + "]::bigint[])", std::vector<PostgresParameter>(count, 7));
+  };
+  const auto unit = [&](std::size_t count) {
+    PostgresUnit one("SELECT 1");
+    one.add(statement(count));
+    return one;
+  };
+  auto before = db->write(insert("before"));
+  auto too_many = db->write({.deadline = 5s}, unit(65536));
+  auto after = db->write({.deadline = 5s}, insert("after"));
+  const auto error = failure(loop, std::move(too_many));
+  EXPECT_EQ(code_of(error), PostgresErrc::ProgramLimit);
+  EXPECT_THAT(describe(error), AllOf(HasSubstr("SELECT cardinality"), HasSubstr("65535")));
+  outcome(loop, std::move(before));
+  outcome(loop, std::move(after));
+  EXPECT_EQ(code_of(failure(loop, db->read_statement({.deadline = 5s}, statement(65536)))), PostgresErrc::ProgramLimit);
+  EXPECT_EQ(outcome(loop, db->read_statement({}, statement(65535))).one<int>(), 65535);
+  EXPECT_EQ(outcome(loop, db->write(unit(65535)))[1].one<int>(), 65535);
+  EXPECT_EQ(db->status().losses, 0U);
 }
 
 TEST_F(PostgresValuesTest, ErrorsShowNoValues) {

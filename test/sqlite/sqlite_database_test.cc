@@ -24,6 +24,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 /// With a clock turned by hand: work is done when the loop waits.
 class SqliteDatabaseTest : public ::testing::Test, protected ManualLoop, protected SqliteFile {
@@ -252,6 +253,13 @@ TEST_F(SqliteDatabaseTest, RefusesMoreUnitsThanItMayHold) {
   EXPECT_EQ(db->status().writes.counters.refused, 1);
 }
 
+TEST_F(SqliteDatabaseTest, CommitsOneAtATimeAtLeast) {
+  options.units_per_commit = 0;
+  open();
+  for (const char* name : {"one", "two"}) outcome(loop, db->write(&insert, std::string(name)));
+  EXPECT_EQ(db->status().commits, 2U);
+}
+
 TEST_F(SqliteDatabaseTest, RefusesMoreBytesThanItMayHold) {
   options.max_bytes = 10'000;
   open();
@@ -294,6 +302,27 @@ TEST_F(SqliteDatabaseTest, DoesNotBeginWhatComesTooLateOrNobodyWaitsFor) {
     EXPECT_THAT(describe(error), HasSubstr("id late"));
   }
   EXPECT_EQ(db->status().writes.counters.dropped, 1);
+}
+
+TEST_F(SqliteDatabaseTest, WhoIsToldOfACallsEndMayDropItsPromise) {
+  open();
+  Promise<int> promise;
+  std::vector<StepKind> ends;
+  const auto token = loop.lifecycle().step.add([&](const Step& step) {
+    if (step.kind == StepKind::Kept) return;
+    ends.push_back(step.kind);
+    promise = {};
+  });
+  const auto give = [](SqliteTransaction&) { return 1; };
+  const auto wait = [&] { EXPECT_TRUE(run_until(loop, [&] { return !promise.valid(); })); };
+  promise = db->write({.id = CorrelationId("well")}, give);
+  wait();
+  promise = db->write({.id = CorrelationId("ill")}, [](SqliteTransaction&) -> int { throw std::runtime_error("no"); });
+  wait();
+  promise = db->write({.id = CorrelationId("left")}, give);
+  EXPECT_THAT(loop.audit().findings(), IsEmpty());
+  db.reset();
+  EXPECT_THAT(ends, ElementsAre(StepKind::Fulfilled, StepKind::Rejected, StepKind::Rejected));
 }
 
 TEST_F(SqliteDatabaseTest, IsPleasantToAwait) {

@@ -56,6 +56,45 @@ TEST_F(SqliteThreadsTest, RunsFunctionsOnAnotherThreadAndContinuesOnTheLoop) {
   EXPECT_EQ(outcome(loop, std::move(continued)), here);
 }
 
+// Goal: what is given belongs to the loop's thread, and goes there, though a function takes it by value.
+TEST_F(SqliteThreadsTest, GivesUpWhatItWasGivenOnTheLoop) {
+  SqliteDatabase db(loop, options);
+  std::vector<std::thread::id> gone_on;
+  const auto make = [&] {
+    return std::shared_ptr<int>(new int(7), [&](const int* number) {
+      gone_on.push_back(std::this_thread::get_id());
+      delete number;
+    });
+  };
+  outcome(loop,
+          db.write([held = make()](SqliteTransaction&, std::shared_ptr<int> given) { return *held + *given; }, make()));
+  outcome(loop,
+          db.read([held = make()](SqliteSnapshot&, std::shared_ptr<int> given) { return *held + *given; }, make()));
+  EXPECT_THAT(gone_on, ::testing::ElementsAreArray(std::vector(4, std::this_thread::get_id())));
+}
+
+// Goal: whoever is told that a call was too late may drop its promise, begun or not.
+TEST_F(SqliteThreadsTest, WhoIsToldThatACallIsTooLateMayDropItsPromise) {
+  SqliteDatabase db(loop, options);
+  Gate gate;
+  std::vector<Promise<void>> promises;
+  std::vector<StepKind> ends;
+  const auto token = loop.lifecycle().step.add([&](const Step& step) {
+    if (step.kind == StepKind::Kept) return;
+    ends.push_back(step.kind);
+    promises[step.id.text() == "second" ? 1 : 0] = {};
+  });
+  promises.push_back(
+      db.write({.deadline = 20ms, .id = CorrelationId("first")}, [&](SqliteTransaction&) { gate.wait(); }));
+  promises.push_back(
+      db.write({.deadline = 20ms, .id = CorrelationId("second")}, [&](SqliteTransaction&) { gate.wait(); }));
+  while (ends.size() < 2) loop.run_for(1ms);
+  gate.open();
+  EXPECT_THAT(ends, ::testing::Each(StepKind::TimedOut));
+  EXPECT_EQ(db.status().writes.counters.timed_out, 2U);
+  EXPECT_TRUE(loop.audit().findings().empty());
+}
+
 // Goal: ten thousand who write one thing after the other share commits.
 TEST_F(SqliteThreadsTest, CommitsForManyAtATime) {
   FaultyDisk disk;

@@ -246,24 +246,27 @@ void HttpClientEngine::remove(HttpClientExchange& exchange) noexcept {
   --under_way_;
   if (under_way_ == 0) set_background(true);
   const std::unique_ptr<HttpClientExchange> gone(&exchange);
+  // What it holds may hold the promise, which with it is dropped: that ends nothing any more.
+  exchange.resolver = {};
 }
 
 void HttpClientEngine::settle(HttpClientExchange& exchange) noexcept {
+  // Settled first: whoever drops the promise after that, told of the end or held by the request, cancels nothing.
   Resolver<HttpClientResponse> resolver = std::move(exchange.resolver);
-  HttpClientResponse response = std::move(exchange.response);
+  const HttpClientRequest request = std::move(exchange.request);
   const std::exception_ptr problem = exchange.problem;
-  const CorrelationId id = exchange.id();
-  remove(exchange);
   if (problem != nullptr) {
     ++counters_.failed;
-    tell(id, is_timeout(code_of(problem)) ? StepKind::TimedOut : StepKind::Rejected);
     resolver.reject(problem);
   } else {
     ++counters_.answered;
-    if (response.reused) ++counters_.reused;
-    tell(id, StepKind::Fulfilled);
-    resolver.resolve(std::move(response));
+    if (exchange.response.reused) ++counters_.reused;
+    resolver.resolve(std::move(exchange.response));
   }
+  remove(exchange);
+  tell(request.correlation_id, problem == nullptr             ? StepKind::Fulfilled
+                               : is_timeout(code_of(problem)) ? StepKind::TimedOut
+                                                              : StepKind::Rejected);
 }
 
 void HttpClientEngine::reject_all() noexcept {

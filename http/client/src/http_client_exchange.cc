@@ -248,7 +248,7 @@ void HttpClientExchange::end(std::exception_ptr error) noexcept {
   // Nobody is interested in pieces of what has failed.
   if (problem != nullptr) {
     piece_.clear();
-    flow_ = {};
+    // It may hold the promise, and so this exchange, and stays until that is settled.
     flow_waits_ = false;
   }
 }
@@ -307,7 +307,7 @@ void HttpClientExchange::give_body(Delivery& delivery) {
 }
 
 void HttpClientExchange::flow_settled(std::exception_ptr error) {
-  flow_waits_ = false;
+  if (!std::exchange(flow_waits_, false)) return;
   if (error != nullptr) return engine_.break_off(*this, std::move(error));
   engine_.go_on(*this);
 }

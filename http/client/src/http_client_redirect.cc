@@ -2,17 +2,51 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "http_url.h"
 
 namespace snowfox {
-
 namespace {
+
+/// What says how and what, and not who: any server may see it. All else may be a secret, whatever its name.
+constexpr std::array<std::string_view, 20> kHarmless{"Accept",
+                                                     "Accept-Charset",
+                                                     "Accept-Encoding",
+                                                     "Accept-Language",
+                                                     "Cache-Control",
+                                                     "Content-Encoding",
+                                                     "Content-Language",
+                                                     "Content-Type",
+                                                     "Expect",
+                                                     "If-Match",
+                                                     "If-Modified-Since",
+                                                     "If-None-Match",
+                                                     "If-Range",
+                                                     "If-Unmodified-Since",
+                                                     "Pragma",
+                                                     "Range",
+                                                     "traceparent",
+                                                     "User-Agent",
+                                                     "X-Correlation-Id",
+                                                     "X-Request-Id"};
+
+void keep_harmless(HttpClientHeaders& headers) {
+  HttpClientHeaders kept;
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    const auto [name, value] = headers[i];
+    const auto same = [name = name](std::string_view harmless) { return equal_ignoring_case(name, harmless); };
+    if (std::any_of(kHarmless.begin(), kHarmless.end(), same)) kept.add(name, value);
+  }
+  headers = std::move(kept);
+}
 
 struct FreeUrl {
   void operator()(CURLU* url) const noexcept { curl_url_cleanup(url); }
@@ -58,9 +92,7 @@ std::string_view redirect(HttpClientRequest& request, const HttpClientResponse& 
   if (from->encrypted && !to->encrypted) return "from https to http";
   if (from->origin != to->origin) {
     if (!request.unix_socket.empty()) return "from a Unix socket to another host";
-    for (const std::string_view name : {"Authorization", "Cookie", "Proxy-Authorization", "Host"}) {
-      request.headers.remove(name);
-    }
+    keep_harmless(request.headers);
   }
   // As all browsers do: https://www.rfc-editor.org/rfc/rfc9110#section-15.4
   const bool becomes_get = status == 303 ? request.method != "HEAD" && request.method != "GET"

@@ -43,7 +43,7 @@ std::size_t keep_errors(HttpClientExchange* exchange, std::size_t otherwise, Fun
   try {
     return function();
   } catch (...) {
-    if (exchange != nullptr && exchange->problem == nullptr) exchange->problem = std::current_exception();
+    if (exchange->problem == nullptr) exchange->problem = std::current_exception();
     return otherwise;
   }
 }
@@ -183,6 +183,9 @@ void HttpClientTransfer::set_method(HttpClientExchange& exchange) {
 void HttpClientTransfer::begin_without_exchange() {
   exchange_ = nullptr;
   set(CURLOPT_URL, "http://127.0.0.1:1/");
+  // No kept connection may serve it: not one to there, and not one to a proxy, which leads everywhere.
+  set(CURLOPT_PROXY, "");
+  set(CURLOPT_FRESH_CONNECT, 1L);
 }
 
 bool HttpClientTransfer::sent_anything() const noexcept {
@@ -220,6 +223,7 @@ std::string_view HttpClientTransfer::words_for(CURLcode code) const noexcept {
 
 std::size_t HttpClientTransfer::on_header(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
   HttpClientExchange* const exchange = transfer_of(self).exchange_;
+  if (exchange == nullptr) return 0;
   return keep_errors(exchange, 0, [&]() -> std::size_t {
     std::string_view line(bytes, size * count);
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
@@ -229,6 +233,7 @@ std::size_t HttpClientTransfer::on_header(char* bytes, std::size_t size, std::si
 
 std::size_t HttpClientTransfer::on_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
   HttpClientExchange* const exchange = transfer_of(self).exchange_;
+  if (exchange == nullptr) return 0;
   return keep_errors(exchange, 0, [&]() -> std::size_t {
     if (exchange->must_pause()) {
       exchange->paused = true;
@@ -241,6 +246,7 @@ std::size_t HttpClientTransfer::on_body(char* bytes, std::size_t size, std::size
 
 std::size_t HttpClientTransfer::on_read(char* room, std::size_t size, std::size_t count, void* self) noexcept {
   HttpClientTransfer& transfer = transfer_of(self);
+  if (transfer.exchange_ == nullptr) return CURL_READFUNC_ABORT;
   HttpClientExchange& exchange = *transfer.exchange_;
   const std::string_view rest = exchange.request.body.bytes().substr(transfer.read_bytes_);
   const std::size_t bytes = std::min(rest.size(), size * count);
@@ -267,6 +273,8 @@ int HttpClientTransfer::on_seek(void* self, curl_off_t offset, int origin) noexc
 // closed before anything came, again.
 int HttpClientTransfer::on_connected(void* self, char*, char*, int, int) noexcept {
   HttpClientTransfer& transfer = transfer_of(self);
+  // The sweeper's connection, which it is to have none of.
+  if (transfer.exchange_ == nullptr) return CURL_PREREQFUNC_ABORT;
   HttpClientExchange& exchange = *transfer.exchange_;
   transfer.engine_.name_is_known(exchange);
   if (transfer.sent_anything() && !exchange.idempotent()) {

@@ -10,7 +10,9 @@
 
 namespace snowfox {
 
-/// One statement of SQL, with `$1`, `$2`, … for its parameters.
+/// One statement of SQL, with `$1`, `$2`, … for its parameters: at most 65535 of them, for so PostgreSQL's protocol
+/// counts; more are PostgresErrc::ProgramLimit. Many rows by one statement go as arrays (see PostgresParameter). A zero
+/// in the SQL is PostgresErrc::Data. Both are found when it is submitted, before anything is sent.
 struct PostgresStatement {
   PostgresStatement() = default;
   PostgresStatement(std::string text, std::vector<PostgresParameter> values)

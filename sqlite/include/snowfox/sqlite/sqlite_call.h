@@ -93,11 +93,16 @@ std::size_t held_bytes(const T& argument) noexcept {
   }
 }
 
+/// `function(Access&, arguments...)` can be called, with what a call keeps of them.
+template <typename Access, typename F, typename... Arguments>
+concept SqliteFunction = std::is_invocable_v<std::add_lvalue_reference_t<std::decay_t<F>>, Access&,
+                                             std::add_lvalue_reference_t<std::decay_t<Arguments>>...>;
+
 /// Access is SqliteTransaction or SqliteSnapshot.
 template <typename Access, typename F, typename... Arguments>
 class SqliteCallOf final : public SqliteCall {
  public:
-  using Result = std::decay_t<std::invoke_result_t<F, Access&, Arguments...>>;
+  using Result = std::decay_t<std::invoke_result_t<F&, Access&, Arguments&...>>;
 
   template <typename G, typename... A>
   explicit SqliteCallOf(ValueState<Result>& state, const SqliteCallOptions& options, G&& function, A&&... arguments)
@@ -125,10 +130,11 @@ class SqliteCallOf final : public SqliteCall {
     }
   }
   const std::type_info& result_type() const noexcept override { return typeid(Result); }
+  // As they are, not moved: what a function takes by value ends with it, on the thread.
   decltype(auto) invoke(Access& access) {
     return std::apply(
         [&access](F& function, Arguments&... arguments) -> decltype(auto) {
-          return std::invoke(std::move(function), access, std::move(arguments)...);
+          return std::invoke(function, access, arguments...);
         },
         call_);
   }

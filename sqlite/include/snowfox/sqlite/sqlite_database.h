@@ -31,7 +31,9 @@ namespace snowfox {
 ///
 /// SQLite blocks, so **the functions given to write() and read() run on another thread**. They must not touch the loop
 /// nor anything that belongs to it: what they need is captured by value or given as arguments, what comes of it is
-/// returned. Function and arguments are destroyed on the loop's thread.
+/// returned. Function and arguments are destroyed on the loop's thread; the function is given the arguments themselves,
+/// so it takes them by `const T&`, or by `T&` if they are only to be moved or not to be copied: by value it gets a
+/// copy.
 ///
 /// Writes go into the database one commit at a time, and all that is submitted while a commit is under way goes into
 /// the next one, together: a commit waits for the disk, and so a thousand writes wait for it once. Each write is a unit
@@ -68,13 +70,13 @@ class SqliteDatabase {
   ///
   /// In a co_await expression, give what the function needs as arguments rather than captures; see Task.
   template <typename F, typename... Arguments>
-  requires std::invocable<std::decay_t<F>, SqliteTransaction&, std::decay_t<Arguments>...> auto write(
-      F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteTransaction, F, Arguments...>
+  auto write(F&& function, Arguments&&... arguments) {
     return write(SqliteCallOptions{}, std::forward<F>(function), std::forward<Arguments>(arguments)...);
   }
   template <typename F, typename... Arguments>
-  requires std::invocable<std::decay_t<F>, SqliteTransaction&, std::decay_t<Arguments>...> auto write(
-      const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteTransaction, F, Arguments...>
+  auto write(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
     using Call = SqliteCallOf<SqliteTransaction, std::decay_t<F>, std::decay_t<Arguments>...>;
     Promise<typename Call::Result> promise(new ValueState<typename Call::Result>(&loop_, options.id));
     submit_write(std::make_unique<Call>(*promise.state(), options, std::forward<F>(function),
@@ -85,13 +87,13 @@ class SqliteDatabase {
   /// Calls `function(SqliteSnapshot&, arguments...)` on another thread and gives what it returns. All that it reads is
   /// of one moment. Otherwise as write().
   template <typename F, typename... Arguments>
-  requires std::invocable<std::decay_t<F>, SqliteSnapshot&, std::decay_t<Arguments>...> auto read(
-      F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteSnapshot, F, Arguments...>
+  auto read(F&& function, Arguments&&... arguments) {
     return read(SqliteCallOptions{}, std::forward<F>(function), std::forward<Arguments>(arguments)...);
   }
   template <typename F, typename... Arguments>
-  requires std::invocable<std::decay_t<F>, SqliteSnapshot&, std::decay_t<Arguments>...> auto read(
-      const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
+  requires SqliteFunction<SqliteSnapshot, F, Arguments...>
+  auto read(const SqliteCallOptions& options, F&& function, Arguments&&... arguments) {
     using Call = SqliteCallOf<SqliteSnapshot, std::decay_t<F>, std::decay_t<Arguments>...>;
     Promise<typename Call::Result> promise(new ValueState<typename Call::Result>(&loop_, options.id));
     submit_read(std::make_unique<Call>(*promise.state(), options, std::forward<F>(function),

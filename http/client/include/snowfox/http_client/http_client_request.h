@@ -34,6 +34,13 @@ struct HttpClientTimeouts {
 };
 
 /// Which redirects are followed. Those that are not are responses like any other.
+///
+/// To another origin (scheme, host and port) only those header fields go along that say nothing of who asks: Accept,
+/// Accept-Charset, -Encoding and -Language, Cache-Control and Pragma, Content-Type, -Encoding and -Language, Expect,
+/// the If-…, Range, User-Agent, traceparent, X-Correlation-Id and X-Request-Id. All others stay, be they Authorization,
+/// Cookie or of the program's own: nothing in its name tells whether it is a secret. But the body goes wherever 307 and
+/// 308 send it (301 and 302, too, unless the method is POST), and the client's certificate is shown to each server that
+/// asks for one: a request that has those for one server only follows none.
 enum class HttpClientRedirects : std::uint8_t {
   None,
   Only308,  ///< 308 Permanent Redirect, by which nothing of the request changes
