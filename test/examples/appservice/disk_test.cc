@@ -167,6 +167,20 @@ TEST_P(DiskTest, TakesNothingInThatItCannotWriteAndGoesOnByItself) {
   EXPECT_THAT(taken_, ElementsAre("$1", "$2", "$3"));
 }
 
+TEST_P(DiskTest, IsInTroubleUntilItCanWriteAgain) {
+  start();
+  refuse_writes();
+  EXPECT_THAT(submit("$1"), StartsWith("HTTP/1.1 503 "));
+  // It counts what waits for the service, which is nothing, and has nothing to write.
+  until([&] { return daemon_->store.database().status().failed_commits >= 3; });
+  EXPECT_THAT(daemon_->store.trouble(), Not(IsEmpty()));
+  take_writes();
+  until([&] { return daemon_->store.trouble().empty(); });
+  EXPECT_THAT(submit("$1"), StartsWith("HTTP/1.1 200 "));
+  until([&] { return at_rest(); });
+  EXPECT_THAT(taken_, ElementsAre("$1"));
+}
+
 TEST_P(DiskTest, GoesOnWithAServiceForWhichNothingCouldBeStored) {
   start();
   EXPECT_THAT(submit("$1"), StartsWith("HTTP/1.1 200 "));
