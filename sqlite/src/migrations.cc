@@ -80,6 +80,9 @@ std::uint32_t Migrations::run() {
     }
   }
   connection_.execute("PRAGMA foreign_keys = ON");
+  // What a unit could have to undo: beyond 64 KiB SQLite would write that to a file, as much again as the unit itself.
+  // Only now, for a migration may have to sort more than there is memory.
+  connection_.execute("PRAGMA temp_store = MEMORY");
   return version();
 }
 

@@ -13,6 +13,9 @@ namespace snowfox {
 /// comes into the database as a whole, or, if the function throws, not at all. It sees what the units before it have
 /// done, also those of its own commit.
 ///
+/// What a unit has changed so far and might have to undo, and what it sorts, is kept in memory (a copy of each page, 4
+/// KiB, that it touches first): changes of a whole large table are for several units, or for a migration.
+///
 /// When to begin and to commit is the database's: BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ATTACH, and the PRAGMAs by which
 /// the database keeps its promises are SqliteErrc::Denied.
 class SqliteTransaction final : public SqliteSnapshot {
