@@ -102,6 +102,11 @@ Daemon::Daemon(Process& process, std::string path, LoadedConfiguration<Settings>
   monitoring_.watch(api_protocol_, "api");
   monitoring_.watch(admin_protocol_, "admin");
   monitoring_.ready_when("store", [this] { return learnt_ && store_->trouble().empty(); });
+  store_->when_back([this] {
+    loop_.log().info(kComponent, "the store is there again: what is known of it is read again");
+    rooms_.forget_all();
+    scheduler_.count_again();
+  });
   reload_.apply(std::move(first_)).check();
   process_.on_reload([this] { reload_.reload(); });
   process_.on_shutdown([this](Process::Completion completion) { end(std::move(completion)).detach(loop_); });

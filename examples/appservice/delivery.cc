@@ -361,6 +361,11 @@ void Delivery::set_registration(std::shared_ptr<const Registration> registration
   if (std::exchange(retired_, false)) go_on();
 }
 
+void Delivery::count_again() {
+  recount_ = true;
+  go_on();
+}
+
 void Delivery::go_on() {
   if (doing_ == Doing::Idle || doing_ == Doing::Paused) wake_up_.ring();
 }

@@ -100,6 +100,8 @@ class Delivery {
 
   /// If it waits for its next attempt, that is made now.
   void retry_now();
+  /// How much waits may not be what was counted.
+  void count_again();
 
   // What these change is noted when the store has done it, whether or not somebody still waits for their promises. If
   // the store cannot tell whether it did, they are rejected, and the delivery finds out by itself.

@@ -372,7 +372,12 @@ Advanced read_advanced(const PostgresResults& results) {
 }  // namespace
 
 PostgresStore::PostgresStore(LoopManager& loop, const std::string& uri, std::uint64_t remembered_events)
-    : database_(loop, options_for(uri)), remembered_events_(remembered_events) {}
+    : database_(loop, options_for(uri)),
+      remembered_events_(remembered_events),
+      on_changed_(database_.changed().add([this](const PostgresStatus& /*now*/) {
+        if (std::exchange(connected_, database_.connected()) || !connected_) return;
+        if (std::exchange(connected_before_, true)) back_();
+      })) {}
 
 Promise<Accepted> PostgresStore::accept(Submission submission) {
   const AcceptArrays arrays(submission);

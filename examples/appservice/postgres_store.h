@@ -14,7 +14,8 @@
 namespace snowfox::appservice {
 
 /// Everything in a database of a PostgreSQL server. Of several schedulers with the same database one works; the others
-/// find that it is in use, and try again.
+/// find that it is in use, and try again. One whose connection was lost may find that another had its place meanwhile:
+/// see when_back(). What it was sending it sends, under the same id as the other.
 class PostgresStore final : public Store {
  public:
   /// Begins to connect; while there is no connection, calls are rejected at once. Ids of the last `remembered_events`
@@ -39,6 +40,9 @@ class PostgresStore final : public Store {
  private:
   PostgresDatabase database_;
   std::uint64_t remembered_events_;
+  bool connected_ = false;
+  bool connected_before_ = false;
+  Hook<const PostgresStatus&>::Token on_changed_;
 };
 
 }  // namespace snowfox::appservice

@@ -150,6 +150,8 @@ class Rooms {
 
   /// What was decided of a room has not been stored. It is read again when it is needed next.
   void forget(std::string_view room_id);
+  /// Nor need anything else be so that is stored: all rooms are read again when they are needed next.
+  void forget_all() { registrations_changed(interest_); }
   /// All rooms are read again when they are needed next; those being loaded, at once.
   void registrations_changed(std::shared_ptr<const Interest> interest);
 

@@ -40,6 +40,10 @@ class Scheduler {
   /// event of that id had been accepted before. Rejected: none is accepted, or it is not known whether; they may be
   /// given again. Calls take effect in their order.
   Promise<std::vector<bool>> accept(std::vector<NewEvent> events);
+  /// What waits may not be what was counted.
+  void count_again() {
+    for (const auto& [id, delivery] : deliveries_) delivery->count_again();
+  }
   /// See Store::known().
   Promise<std::vector<std::string>> known(std::vector<std::string> event_ids) {
     return context_.store.known(std::move(event_ids));

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <snowfox/promises/promise.h>
@@ -114,6 +116,13 @@ class Store : public RoomSource {
   virtual std::size_t backlog_bytes() const = 0;
   /// Takes no more calls; fulfilled when all is written and closed.
   virtual Promise<void> close() = 0;
+
+  /// Called on the loop when the store is there again after it was away: somebody else may have had it meanwhile, and
+  /// nothing that is remembered of it need be so.
+  void when_back(std::function<void()> function) { back_ = std::move(function); }
+
+ protected:
+  std::function<void()> back_ = [] {};
 };
 
 }  // namespace snowfox::appservice

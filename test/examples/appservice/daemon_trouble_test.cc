@@ -172,6 +172,26 @@ TEST_F(DaemonTroubleTest, GoesOnWhenItsServerIsThereAgain) {
   expect_all_delivered();
   EXPECT_EQ(end(), 0);
 }
+
+// As another scheduler would have changed it that had the store meanwhile.
+TEST_F(DaemonTroubleTest, RemembersNothingOfAStoreThatWasAway) {
+  if (!PostgresCluster::installed()) GTEST_SKIP() << "no PostgreSQL here";
+  PostgresCluster& cluster = PostgresCluster::shared();
+  store = "'postgres:" + cluster.uri() + "'";
+  start_with_service("first_retry: 100ms, longest_retry: 200ms");
+  const std::size_t before = service.events().size();
+  // Of nobody's interest; but now it is in memory who is in the room.
+  EXPECT_EQ(submit(event("$ignored", "@nobody:example.org")).status, 200);
+  const std::string room = event("$x").at("room_id");
+  cluster.execute("INSERT INTO room_members VALUES ('" + room + "', '@a_member:example.org')");
+  cluster.execute(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL");
+  until([&] { return program->errors().find("what is known of it is read again") != std::string::npos; });
+  until([&] { return submit(event("$after", "@nobody:example.org")).status == 200; });
+  until([&] { return service.events().size() > before; });
+  EXPECT_EQ(service.events().back(), "$after");
+  EXPECT_EQ(end(), 0);
+}
 #endif
 
 }  // namespace
