@@ -1,6 +1,7 @@
 #include "appservice/intake.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <iterator>
 #include <map>
@@ -38,7 +39,7 @@ struct Intake::Batch {
 Intake::Intake(LoopManager& loop, Scheduler& scheduler, Rooms& rooms, IntakeOptions options)
     : loop_(loop), scheduler_(scheduler), rooms_(rooms), options_(options), wake_up_(loop), something_stored_(loop) {}
 
-void Intake::begin() { task_ = work(); }
+void Intake::begin() { task_ = supervise(); }
 
 Promise<std::vector<std::string>> Intake::submit(std::string_view text, std::shared_ptr<const void> keeper,
                                                  const CorrelationId& id) {
@@ -53,6 +54,23 @@ Promise<std::vector<std::string>> Intake::submit(std::string_view text, std::sha
   waiting_.push_back({text, std::move(keeper), std::move(resolver), id});
   wake_up_.ring();
   return std::move(promise);
+}
+
+/// A want of memory costs those whom it meets, and a moment.
+Task<> Intake::supervise() {
+  for (;;) {
+    std::exception_ptr error;
+    try {
+      co_await work();
+    } catch (const std::system_error& failed) {
+      if (failed.code() == Errc::ShuttingDown) co_return;
+      error = std::current_exception();
+    } catch (const std::exception&) {
+      error = std::current_exception();
+    }
+    loop_.log().error("intake", "failed, beginning again", {{"error", describe(error)}});
+    co_await sleep(loop_, std::chrono::milliseconds(100));
+  }
 }
 
 /// One batch after the other: what an event does to its room counts for the next one. That they are stored is not
@@ -93,6 +111,8 @@ Task<> Intake::read(Batch& batch) {
     }
     bytes += submitted.text.size();
     waiting_bytes_ -= submitted.text.size();
+    submitted.text = {};
+    submitted.keeper.reset();
     if (error == nullptr && submitted.resolver.wanted()) {
       batch.parts.push_back({std::move(submitted), batch.events.size()});
       continue;

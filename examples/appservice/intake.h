@@ -69,6 +69,7 @@ class Intake {
   };
   struct Batch;
 
+  Task<> supervise();
   Task<> work();
   Task<> take(std::shared_ptr<Batch> batch);
   Task<> read(Batch& batch);
